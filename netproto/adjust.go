@@ -1,0 +1,118 @@
+package netproto
+
+import "encoding/binary"
+
+const (
+	// AdjustLen is the length of an Adjust's body in bytes, without its entries.
+	AdjustLen = 64
+
+	// EntryLen is the length of an entry in bytes.
+	EntryLen = 32
+
+	spare = MaxPacket - HeaderLen - AdjustLen - MaxEntries*EntryLen - TagLen // bytes the fullest Adjust leaves
+)
+
+// MaxEntries entries fit and one more does not: else this index is out of range and nothing compiles.
+var _ = [EntryLen]byte{}[spare]
+
+// Append appends the packet that carries p: header, body and tag. It sets the header's kind and key id itself and takes
+// the rest of h as it is; it checks no value. Entries beyond MaxEntries are not written: to their nodes it is as if this
+// Adjust was lost, which changes nothing; a caller with more sends more parts. It allocates only if dst lacks room
+// (MaxPacket bytes always suffice).
+func (p *Adjust) Append(dst []byte, h Header) []byte {
+	start := len(dst)
+	h.Kind = KindAdjust
+	entries := p.Entries[:min(len(p.Entries), MaxEntries)]
+	be := binary.BigEndian
+	dst = appendHeader(dst, &h, AdjustLen+EntryLen*len(entries))
+	dst = be.AppendUint64(dst, uint64(p.Rotation.Rate))
+	dst = be.AppendUint64(dst, uint64(p.Rotation.Phase))
+	dst = be.AppendUint64(dst, uint64(p.Rotation.Epoch))
+	dst = be.AppendUint32(dst, p.Pace)
+	dst = be.AppendUint32(dst, p.Spread)
+	dst = be.AppendUint16(dst, p.Voters)
+	dst = be.AppendUint16(dst, p.Members)
+	dst = append(dst, p.Part, p.Parts, byte(p.Phase), byte(len(entries)))
+	for _, id := range p.Successors {
+		dst = be.AppendUint64(dst, uint64(id))
+	}
+	for i := range entries {
+		dst = entries[i].append(dst)
+	}
+	return seal(dst, start)
+}
+
+func (e *Entry) append(dst []byte) []byte {
+	be := binary.BigEndian
+	dst = be.AppendUint64(dst, uint64(e.ID))
+	dst = be.AppendUint64(dst, uint64(e.Nonce))
+	dst = be.AppendUint64(dst, uint64(e.Delta))
+	dst = be.AppendUint32(dst, e.Bound)
+	dst = be.AppendUint16(dst, e.Slot)
+	return append(dst, byte(e.Standing), 0)
+}
+
+// ParseAdjust reads the body of an Adjust. Its entries are appended to scratch[:0] and alias it until the next call;
+// nothing is allocated if scratch has room for MaxEntries. After an error the contents of scratch mean nothing. What
+// stands behind the entries is ignored. It returns ErrTruncated for a body shorter than its count of entries needs, and
+// ErrValue for a value outside the ranges of PROTOCOL.md section 6.
+func ParseAdjust(body []byte, scratch []Entry) (Adjust, error) {
+	if len(body) < AdjustLen {
+		return Adjust{}, ErrTruncated
+	}
+	r := reader(body)
+	p := Adjust{
+		Rotation: Rotation{Rate: Rate(r.u64()), Phase: int64(r.u64()), Epoch: Stamp(r.u64())},
+		Pace:     r.u32(),
+		Spread:   r.u32(),
+		Voters:   r.u16(),
+		Members:  r.u16(),
+		Part:     r.u8(),
+		Parts:    r.u8(),
+		Phase:    Phase(r.u8()),
+	}
+	count := int(r.u8())
+	for i := range p.Successors {
+		p.Successors[i] = ID(r.u64())
+	}
+	if count > MaxEntries || !p.valid() {
+		return Adjust{}, ErrValue
+	}
+	if len(r) < count*EntryLen {
+		return Adjust{}, ErrTruncated
+	}
+	entries := scratch[:0]
+	for i := range count {
+		e, err := parseEntry(reader(r[i*EntryLen:][:EntryLen]))
+		if err != nil {
+			return Adjust{}, err
+		}
+		entries = append(entries, e)
+	}
+	p.Entries = entries
+	return p, nil
+}
+
+// valid checks the ranges, but for the entries.
+func (p *Adjust) valid() bool {
+	return p.Rotation.Rate.onWire() && spanOnWire(p.Rotation.Phase) && p.Rotation.Epoch.onWire() &&
+		p.Members > 0 && p.Voters <= p.Members &&
+		p.Part < p.Parts && // so parts is not zero either
+		p.Phase.valid()
+}
+
+// parseEntry reads one entry from EntryLen bytes.
+func parseEntry(r reader) (Entry, error) {
+	e := Entry{
+		ID:       ID(r.u64()),
+		Nonce:    Nonce(r.u64()),
+		Delta:    int64(r.u64()),
+		Bound:    r.u32(),
+		Slot:     r.u16(),
+		Standing: Standing(r.u8()),
+	}
+	if r.u8() != 0 || e.ID == 0 || e.Nonce == 0 || !spanOnWire(e.Delta) || !e.Standing.valid() {
+		return Entry{}, ErrValue
+	}
+	return e, nil
+}

@@ -1,0 +1,69 @@
+package netproto_test
+
+import (
+	"bytes"
+	"path/filepath"
+	"testing"
+
+	"meantime/netproto"
+)
+
+// failer is what testing.T and rapid.T have in common here.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// checkOneEncoding holds for any bytes: they are dropped with one of the known reasons, or they are what the code itself
+// would write, but for a tail.
+func checkOneEncoding(t failer, packet []byte) {
+	t.Helper()
+	before := bytes.Clone(packet)
+	h, body, known, err := decode(packet)
+	if !bytes.Equal(before, packet) {
+		t.Fatalf("parsing changed the packet:\n%x\n%x", before, packet)
+	}
+	if err != nil {
+		if reasonNames[err] == "" {
+			t.Fatalf("dropped without a known reason: %v", err)
+		}
+		return
+	}
+	again := encode(nil, h, body)
+	tail := len(packet) - len(again)
+	if tail < 0 || len(again) != netproto.HeaderLen+known+netproto.TagLen {
+		t.Fatalf("%d bytes became %d, body of %d bytes known", len(packet), len(again), known)
+	}
+	if tail > 0 {
+		end := netproto.HeaderLen + known
+		again = withTail(again, packet[end:end+tail]...)
+	}
+	if !bytes.Equal(again, packet) {
+		t.Fatalf("accepted\n%x\nre-encoded\n%x", packet, again)
+	}
+}
+
+// FuzzOpen feeds whole packets, as a socket would.
+func FuzzOpen(f *testing.F) {
+	for _, name := range vectorNames(f) {
+		packet, _ := readVector(f, filepath.Join("testdata", name))
+		f.Add(packet)
+	}
+	f.Fuzz(func(t *testing.T, packet []byte) { checkOneEncoding(t, packet) })
+}
+
+// FuzzBody feeds bodies in a frame that is right, so that the fuzzer spends its time behind Open's checks.
+func FuzzBody(f *testing.F) {
+	for _, v := range goldenVectors() {
+		packet := v.packet()
+		f.Add(uint8(v.wantHeader().Kind), uint16(v.wantHeader().Flags), packet[netproto.HeaderLen:len(packet)-netproto.TagLen])
+	}
+	f.Fuzz(func(t *testing.T, kind uint8, flags uint16, body []byte) {
+		packet := full("header")[:netproto.HeaderLen]
+		packet[3], packet[6], packet[7] = kind, byte(flags>>8), byte(flags)
+		packet = append(append(packet, body...), make([]byte, netproto.TagLen)...)
+		if len(packet) <= netproto.MaxPacket {
+			checkOneEncoding(t, declare(packet))
+		}
+	})
+}

@@ -1,0 +1,363 @@
+package netproto_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"meantime/netproto"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata/*.hex from the tables of this file")
+
+// goldenVector is a packet that has to be accepted, and what it has to mean.
+type goldenVector struct {
+	name, why string
+	header    netproto.Header
+	body      any
+	tail      []byte
+}
+
+const unknownFlags netproto.Flags = 0xFE00
+
+func goldenVectors() []goldenVector {
+	small := netproto.Header{Group: netproto.GroupID("default"), Sender: 1, Seq: 1}
+	limit := netproto.Header{
+		Flags: 0xFFFF &^ netproto.FlagEarlier, Group: 0xFFFFFFFF, Sender: 1<<64 - 1, Start: 0xFFFFFFFF, Seq: 0xFFFFFFFF,
+		Lineage: 1<<64 - 1, Term: 1<<64 - 1,
+	}
+	voter := fullHeader(netproto.FlagVoter)
+	return []goldenVector{
+		{"poll-minimal", "smallest valid values, not founded", small,
+			netproto.Poll{Nonce: 1, Interval: 1, Window: 1, Slots: 1, Members: 1, Phase: netproto.PhaseGathering}, nil},
+		{"poll-full", "every field filled", voter, fullPoll(), nil},
+		{"poll-limits", "every field at its largest; unknown flags", limit,
+			netproto.Poll{Nonce: 1<<64 - 1, Interval: 1<<32 - 1, Window: 1<<32 - 1, Slots: 1<<16 - 1, Members: 1<<16 - 1,
+				Priority: 255, Phase: netproto.PhaseHolding}, nil},
+		{"poll-tail", "a body 8 bytes longer than known", voter, fullPoll(), []byte("tomorrow")},
+		{"reply-minimal", "first contact: no master, no earlier block", small, netproto.Reply{Echo: 1, Nonce: 2}, nil},
+		{"reply-full", "repeat 4 with an earlier block, negative residual and rate",
+			fullHeader(netproto.FlagVoter | netproto.FlagKernelRX | netproto.FlagKernelTX | netproto.FlagFitted), fullReply(), nil},
+		{"reply-limits", "stamps and spans at their limits", limit,
+			netproto.Reply{Echo: 1<<64 - 1, Nonce: 1<<64 - 1, T2: netproto.MaxStamp, T3: 0, Residual: -netproto.MaxSpan,
+				Rate: -netproto.MaxRate, Bound: netproto.MaxSpan, Master: 1<<64 - 1, Repeat: 255, Priority: 255,
+				Earlier: netproto.Earlier{Seq: 1<<32 - 1, Repeat: 255, T3: netproto.MaxStamp, T6: netproto.MaxStamp}}, nil},
+		{"reply-tail", "a body 1 byte longer than known", fullHeader(netproto.FlagDry | unknownFlags), fullReply(), []byte{0xFF}},
+		{"ack-minimal", "last Ack of a round", small, netproto.Ack{Echo: 1}, nil},
+		{"ack-again", "asks for another Reply", fullHeader(netproto.FlagVoter | netproto.FlagAgain), fullAck(), nil},
+		{"ack-tail", "a body 4 bytes longer than known", voter, fullAck(), []byte{0, 0, 0, 0}},
+		{"adjust-minimal", "no entry", small,
+			netproto.Adjust{Members: 1, Parts: 1, Phase: netproto.PhaseHolding}, nil},
+		{"adjust-founding", "master 3:00, slaves 3:25 and 2:50 → 3:05: the slaves' deltas, −20 and +15 minutes", voter,
+			foundingAdjust(), nil},
+		{"adjust-negative", "negative rotation, phase and delta", voter, negativeAdjust(), nil},
+		{"adjust-max", "34 entries, second part of two", voter, fullAdjust(netproto.MaxEntries), nil},
+		{"adjust-tail", "one entry and 16 bytes behind it", voter, fullAdjust(1), []byte("sixteen bytes on")},
+	}
+}
+
+func foundingAdjust() netproto.Adjust {
+	const minute = 60_000_000_000
+	a := fullAdjust(2)
+	a.Rotation, a.Part, a.Parts = netproto.Rotation{Epoch: noon}, 0, 1
+	a.Voters, a.Members = 3, 3
+	a.Entries[0].Delta, a.Entries[0].Standing = -20*minute, netproto.StandingFounder
+	a.Entries[1].Delta, a.Entries[1].Standing = 15*minute, netproto.StandingFounder
+	return a
+}
+
+func negativeAdjust() netproto.Adjust {
+	a := fullAdjust(1)
+	a.Rotation.Rate, a.Rotation.Phase = -1, -netproto.MaxSpan
+	a.Entries[0].Delta = -netproto.MaxSpan
+	a.Entries[0].Slot = netproto.NoSlot
+	return a
+}
+
+// packet builds the vector's bytes.
+func (v goldenVector) packet() []byte {
+	p := encode(nil, v.header, v.body)
+	if v.tail != nil {
+		p = withTail(p, v.tail...)
+	}
+	return p
+}
+
+// wantHeader is the header that Open has to give.
+func (v goldenVector) wantHeader() netproto.Header {
+	h := v.header
+	switch b := v.body.(type) {
+	case netproto.Poll:
+		h.Kind = netproto.KindPoll
+	case netproto.Reply:
+		h.Kind = netproto.KindReply
+		if b.Earlier.Seq != 0 {
+			h.Flags |= netproto.FlagEarlier
+		}
+	case netproto.Ack:
+		h.Kind = netproto.KindAck
+	case netproto.Adjust:
+		h.Kind = netproto.KindAdjust
+	}
+	return h
+}
+
+// badVector is a packet that has to be dropped, and why.
+type badVector struct {
+	name, why string
+	reason    error
+	bytes     []byte
+}
+
+func badVectors() []badVector {
+	h := fullHeader(netproto.FlagVoter)
+	poll, reply := encode(nil, h, fullPoll()), encode(nil, h, fullReply())
+	ack, adjust := encode(nil, h, fullAck()), encode(nil, h, fullAdjust(1))
+	firstReply := fullReply()
+	firstReply.Earlier = netproto.Earlier{}
+	set := func(packet []byte, at int, values ...byte) []byte {
+		p := bytes.Clone(packet)
+		copy(p[at:], values)
+		return p
+	}
+	const body, zero = netproto.HeaderLen, "\x00\x00\x00\x00\x00\x00\x00\x00"
+	return []badVector{
+		{"bad-empty", "no byte at all", netproto.ErrTruncated, nil},
+		{"bad-short", "63 bytes", netproto.ErrTruncated, poll[:63]},
+		{"bad-long", "1233 bytes", netproto.ErrOversized, withTail(adjust, make([]byte, 1233-len(adjust))...)},
+		{"bad-magic", "\"MU\"", netproto.ErrMagic, set(poll, 1, 'U')},
+		{"bad-version", "version 2", netproto.ErrVersion, set(poll, 2, 2)},
+		{"bad-length-more", "declares a byte more than there is", netproto.ErrLength, set(poll, 5, 25)},
+		{"bad-length-less", "declares a byte less", netproto.ErrLength, set(poll, 5, 23)},
+		{"bad-key", "key id 1", netproto.ErrKey, set(poll, 15, 1)},
+		{"bad-tag", "one bit of the tag", netproto.ErrTag, set(poll, len(poll)-1, 1)},
+		{"bad-tag-first", "wrong tag, unknown kind and sender 0: the tag is judged first", netproto.ErrTag,
+			set(set(set(poll, len(poll)-16, 0x80), 3, 9), 16, []byte(zero)...)},
+		{"bad-kind-zero", "kind 0", netproto.ErrKind, set(poll, 3, 0)},
+		{"bad-kind-candidate", "reserved kind 5", netproto.ErrKind, set(poll, 3, 5)},
+		{"bad-kind-resign", "reserved kind 6", netproto.ErrKind, set(poll, 3, 6)},
+		{"bad-kind-set-time", "reserved kind 7", netproto.ErrKind, set(poll, 3, 7)},
+		{"bad-sender", "sender 0", netproto.ErrValue, set(poll, 16, []byte(zero)...)},
+		{"bad-seq", "seq 0", netproto.ErrValue, set(poll, 28, 0, 0, 0, 0)},
+		{"bad-poll-short", "body of 23 bytes", netproto.ErrTruncated, cut(poll, 1)},
+		{"bad-poll-window", "window longer than the interval", netproto.ErrValue, set(poll, body+12, 0x00, 0x0F, 0x42, 0x41)},
+		{"bad-reply-short", "body of 103 bytes", netproto.ErrTruncated, cut(reply, 1)},
+		{"bad-reply-stamp", "t2 = 2^62", netproto.ErrValue, set(reply, body+16, 0x40, 0, 0, 0, 0, 0, 0, 0)},
+		{"bad-reply-flag", "flag earlier, empty block", netproto.ErrValue, set(encode(nil, h, firstReply), 7, 0x42)},
+		{"bad-reply-block", "earlier block, no flag", netproto.ErrValue, set(reply, 7, 0x02)},
+		{"bad-ack-short", "body of 15 bytes", netproto.ErrTruncated, cut(ack, 1)},
+		{"bad-ack-reserved", "last reserved byte 1", netproto.ErrValue, set(ack, body+15, 1)},
+		{"bad-adjust-short", "body of 63 bytes", netproto.ErrTruncated, cut(adjust, netproto.EntryLen+1)},
+		{"bad-adjust-count", "count 35", netproto.ErrValue, set(adjust, body+39, 35)},
+		{"bad-adjust-missing", "count 2, one entry", netproto.ErrTruncated, set(adjust, body+39, 2)},
+		{"bad-adjust-standing", "standing 5 in the last entry", netproto.ErrValue, set(adjust, body+64+30, 5)},
+	}
+}
+
+var reasonNames = map[error]string{
+	netproto.ErrTruncated: "ErrTruncated", netproto.ErrOversized: "ErrOversized", netproto.ErrMagic: "ErrMagic",
+	netproto.ErrVersion: "ErrVersion", netproto.ErrLength: "ErrLength", netproto.ErrKey: "ErrKey",
+	netproto.ErrTag: "ErrTag", netproto.ErrKind: "ErrKind", netproto.ErrValue: "ErrValue",
+}
+
+// TestGoldenVectors: PROTOCOL.md section 10, first table. The bytes of each file are what the code writes, mean what the
+// table says, and lie where PROTOCOL.md says.
+func TestGoldenVectors(t *testing.T) {
+	layouts := protocolLayouts(t)
+	for _, v := range goldenVectors() {
+		t.Run(v.name, func(t *testing.T) {
+			want := v.packet()
+			packet := vectorFile(t, v.name, renderPacket(layouts, v.why, v.wantHeader(), want))
+			if !bytes.Equal(packet, want) {
+				t.Fatalf("file holds\n%x\nthe code writes\n%x", packet, want)
+			}
+			h, body, known, err := decode(packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(v.wantHeader(), h); diff != "" {
+				t.Errorf("header (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(v.body, body); diff != "" {
+				t.Errorf("body (-want +got):\n%s", diff)
+			}
+			if tail := len(packet) - netproto.HeaderLen - known - netproto.TagLen; tail != len(v.tail) {
+				t.Errorf("tail of %d bytes, want %d", tail, len(v.tail))
+			}
+			checkPacket(t, layouts, packet, h, body)
+		})
+	}
+}
+
+// TestBadVectors: PROTOCOL.md section 10, second table.
+func TestBadVectors(t *testing.T) {
+	for _, v := range badVectors() {
+		t.Run(v.name, func(t *testing.T) {
+			packet := vectorFile(t, v.name, renderBad(v))
+			if !bytes.Equal(packet, v.bytes) {
+				t.Fatalf("file holds\n%x\nwant\n%x", packet, v.bytes)
+			}
+			h, body, _, err := decode(packet)
+			if err != v.reason {
+				t.Fatalf("dropped as %v, want %v (header %+v, body %+v)", err, v.reason, h, body)
+			}
+		})
+	}
+}
+
+// TestVectorFilesAreAllUsed: no file without a row in a table, here and in PROTOCOL.md, and no table without files.
+func TestVectorFilesAreAllUsed(t *testing.T) {
+	rows := make(map[string]string)
+	for _, v := range goldenVectors() {
+		rows[v.name+".hex"] = fmt.Sprintf("| `%s.hex` | %s |", v.name, v.why)
+	}
+	for _, v := range badVectors() {
+		rows[v.name+".hex"] = fmt.Sprintf("| `%s.hex` | `%s` | %s |", v.name, reasonNames[v.reason], v.why)
+	}
+	text := protocolText(t)
+	for name, row := range rows {
+		if !strings.Contains(text, row) {
+			t.Errorf("PROTOCOL.md lacks the row for %s:\n%s", name, row)
+		}
+	}
+	if n := strings.Count(text, "\n| `"); n != len(rows) {
+		t.Errorf("PROTOCOL.md lists %d vectors, the tables %d", n, len(rows))
+	}
+	files := vectorNames(t)
+	for _, name := range files {
+		if rows[name] == "" {
+			t.Errorf("testdata/%s is in no table", name)
+		}
+	}
+	if len(files) != len(rows) {
+		t.Errorf("%d files in testdata, %d rows", len(files), len(rows))
+	}
+}
+
+// TestEachKindHasVectors: an accepted vector for every kind of version 1, a dropped one for every reason.
+func TestEachKindHasVectors(t *testing.T) {
+	kinds, reasons := make(map[netproto.Kind]bool), make(map[error]bool)
+	for _, v := range goldenVectors() {
+		kinds[v.wantHeader().Kind] = true
+	}
+	for _, v := range badVectors() {
+		reasons[v.reason] = true
+	}
+	for k := netproto.KindPoll; k <= netproto.KindAdjust; k++ {
+		if !kinds[k] {
+			t.Errorf("no vector for %v", k)
+		}
+	}
+	for reason, name := range reasonNames {
+		if !reasons[reason] {
+			t.Errorf("no vector for %s", name)
+		}
+	}
+}
+
+// vectorNames lists testdata/*.hex. No file at all is a failure: tests and fuzz targets would pass on nothing.
+func vectorNames(t testing.TB) []string {
+	t.Helper()
+	paths, err := filepath.Glob("testdata/*.hex")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no vectors in testdata (%v)", err)
+	}
+	names := make([]string, len(paths))
+	for i, p := range paths {
+		names[i] = filepath.Base(p)
+	}
+	return names
+}
+
+// vectorFile reads a vector. Its text, comments included, has to be want; with -update it is written first.
+func vectorFile(t *testing.T, name, want string) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", name+".hex")
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	packet, text := readVector(t, path)
+	if diff := cmp.Diff(want, text); diff != "" {
+		t.Errorf("%s (-want +got); -update rewrites it:\n%s", path, diff)
+	}
+	return packet
+}
+
+// readVector reads hex digits: # starts a comment, white space means nothing.
+func readVector(t testing.TB, path string) (packet []byte, text string) {
+	t.Helper()
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var digits strings.Builder
+	for line := range strings.SplitSeq(string(raw), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		digits.WriteString(strings.Join(strings.Fields(line), ""))
+	}
+	packet, err = hex.DecodeString(digits.String())
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	return packet, string(raw)
+}
+
+// renderPacket writes a vector field by field, each with its place and its value.
+func renderPacket(layouts map[string]layout, why string, h netproto.Header, packet []byte) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "# %s: %s\n", h.Kind, why)
+	rest := packet[:len(packet)-netproto.TagLen]
+	block := func(what string, l layout) {
+		end := l[len(l)-1].at + l[len(l)-1].len
+		fmt.Fprintf(&out, "\n# %s\n", what)
+		for _, f := range l {
+			fmt.Fprintf(&out, "%-16x # %3d %s = %s\n", rest[f.at:f.at+f.len], f.at, f.name, f.format(rest))
+		}
+		rest = rest[end:]
+	}
+	block("header", layouts["header"])
+	count := 0
+	if h.Kind == netproto.KindAdjust {
+		count = int(layouts["adjust"][10].get(rest))
+	}
+	block("body", layouts[h.Kind.String()])
+	for i := range count {
+		block(fmt.Sprintf("entry %d", i), layouts["entry"])
+	}
+	if len(rest) > 0 {
+		fmt.Fprintf(&out, "\n# tail, ignored\n%x\n", rest)
+	}
+	fmt.Fprintf(&out, "\n# tag\n%x\n", packet[len(packet)-netproto.TagLen:])
+	return out.String()
+}
+
+// format writes the value of f: ids and the like in hex, quantities in decimal.
+func (f field) format(block []byte) string {
+	v := f.get(block)
+	switch {
+	case f.signed:
+		return fmt.Sprint(int64(v))
+	case f.len == 8 || f.name == "magic" || f.name == "flags" || f.name == "group" || f.name == "start":
+		return fmt.Sprintf("%#x", v)
+	}
+	return fmt.Sprint(v)
+}
+
+// renderBad writes a vector that is dropped, 16 bytes a line.
+func renderBad(v badVector) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "# dropped as %s: %s\n", reasonNames[v.reason], v.why)
+	for at := 0; at < len(v.bytes); at += 16 {
+		fmt.Fprintf(&out, "%-32x # %d\n", v.bytes[at:min(at+16, len(v.bytes))], at)
+	}
+	return out.String()
+}
