@@ -1,0 +1,25 @@
+package sysclock
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// rawClock is steered together with the wall clock (tc_windup in kern_tc.c adjusts the one timehand that both come
+	// from); there is no other in clock_gettime(2). HostClock therefore sees the steering of whoever disciplines the host.
+	rawClock = unix.CLOCK_MONOTONIC
+	// monoSteered: the oscillator is rebuilt from rawClock and what was written.
+	monoSteered = true
+)
+
+// BootID is the boot time that the kernel keeps (sysctl kern.boottime). Weakness: the kernel moves it when the clock is
+// stepped, so it names this boot only until the next step. Read it after the first step, not before.
+func BootID() (string, error) {
+	tv, err := unix.SysctlTimeval("kern.boottime")
+	if err != nil {
+		return "", fmt.Errorf("boot id: kern.boottime: %w", err)
+	}
+	return fmt.Sprintf("%x.%06d", tv.Sec, tv.Usec), nil
+}

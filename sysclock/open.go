@@ -1,0 +1,48 @@
+package sysclock
+
+import "errors"
+
+// Every operating system's file defines, with the same signatures:
+//
+//	Open(Options) (Clock, error)   the real clock, after proving the right to set it without changing anything
+//	readHost() (Reading, error)    raw oscillator and wall clock together; needs no privilege
+//	BootID() (string, error)       what names this boot of the operating system
+//
+// Open returns an error wrapping ErrPermission, whose text says what to do, or one wrapping ErrUnsupported.
+
+// Options tunes Open. The zero value is right unless an operating system was found to behave otherwise.
+type Options struct {
+	// AdjustmentSign is the measured sense of Windows' SetSystemTimeAdjustmentPrecise: +1 if a larger value makes the
+	// clock faster, -1 if slower, 0 if nobody measured it (then +1 is assumed). Elsewhere it is ignored.
+	AdjustmentSign int
+}
+
+// FrequencyFinder is implemented by clocks that know at what frequency they ran when they were opened.
+type FrequencyFinder interface {
+	// FrequencyFound is the fractional correction against the raw oscillator found by Open. A servo that starts
+	// from it does not jolt a clock that another run of the program left running.
+	FrequencyFound() float64
+}
+
+// Watcher is implemented by clocks that can tell when somebody else writes to them.
+type Watcher interface {
+	// Foreign compares the operating system's clock state with what was written last. It returns "" when all is as
+	// written (or nothing was written yet), else one phrase naming each difference.
+	Foreign() (string, error)
+}
+
+// Host is a source of true readings for a Virtual clock: the host's own clocks, or a simulator's time.
+type Host interface {
+	Read() (Reading, error)
+}
+
+// HostClock returns the clocks of this machine, for reading only. It needs no privilege and changes nothing.
+func HostClock() Host { return hostClock{} }
+
+type hostClock struct{}
+
+// Read pairs the host's raw oscillator and wall clock.
+func (hostClock) Read() (Reading, error) { return readHost() }
+
+// errBadSteering refuses a Steering that no clock can obey.
+var errBadSteering = errors.New("steering refused")
