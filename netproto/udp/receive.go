@@ -1,0 +1,124 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// ErrTemporary is what a Receive error wraps when the socket is still good: count it and call again.
+var ErrTemporary = errors.New("temporary receive error")
+
+// errorPause is how long a reader rests after such an error, so that one that stays cannot take a whole
+// processor, while the receive buffer lasts.
+const errorPause = time.Millisecond
+
+// Packet is a received datagram.
+type Packet struct {
+	Data      []byte         // aliases the buffer given to Receive
+	From      netip.AddrPort // sender; a link-local IPv6 address has the interface's name as its zone
+	Iface     int            // index of the interface it came in on
+	ToGroup   bool           // it was addressed to the group
+	Stamp     int64          // when it came in, ns since the Unix epoch
+	Kernel    bool           // Stamp is the kernel's, else it was read after the datagram was
+	Truncated bool           // it was longer than the buffer: Data is its beginning; on Windows, From is not set
+}
+
+// Dropped counts datagrams that no Receive returned, since Listen.
+type Dropped struct {
+	Destination uint64 // addressed to somebody else: not the group, not unicast
+	Interface   uint64 // came in on an interface not in use
+	Unknown     uint64 // the kernel did not tell destination and interface
+}
+
+// drops is Dropped, counted by both readers.
+type drops struct{ destination, iface, unknown atomic.Uint64 }
+
+// Dropped gives the counts so far.
+func (c *Conn) Dropped() Dropped {
+	return Dropped{Destination: c.drops.destination.Load(), Interface: c.drops.iface.Load(), Unknown: c.drops.unknown.Load()}
+}
+
+// ReceiveGroup waits for the next datagram addressed to the group that comes in on an interface in use. The node's
+// own packets are among them. Its error is net.ErrClosed after Close; any other wraps ErrTemporary and leaves
+// the socket usable.
+func (c *Conn) ReceiveGroup(buf []byte) (Packet, error) { return c.receive(c.shared, buf, true) }
+
+// ReceiveUnicast waits for the next datagram addressed to this host's unicast port that comes in on an interface
+// in use or on loopback. Errors are as with ReceiveGroup.
+func (c *Conn) ReceiveUnicast(buf []byte) (Packet, error) { return c.receive(c.own, buf, false) }
+
+// receive reads until a datagram is acceptable.
+func (c *Conn) receive(s *socket, buf []byte, toGroup bool) (Packet, error) {
+	for {
+		n, oobn, flags, from, err := s.conn.ReadMsgUDPAddrPort(buf, s.oob[:])
+		now := wallNow()
+		short := flags&msgTrunc != 0
+		switch {
+		case err == nil:
+		case errors.Is(err, net.ErrClosed):
+			return Packet{}, net.ErrClosed
+		case truncated(err):
+			short, n = true, len(buf)
+		default:
+			time.Sleep(errorPause)
+			return Packet{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+		}
+		ctl := parseControl(s.oob[:oobn])
+		l := c.links.Load()
+		if !c.accept(l, ctl, toGroup) {
+			continue
+		}
+		p := Packet{Data: buf[:n], From: c.sender(l, from, ctl.iface), Iface: ctl.iface, ToGroup: toGroup,
+			Stamp: now, Truncated: short}
+		if ctl.stamped && c.warmedUp() {
+			p.Stamp, p.Kernel = ctl.stamp, true
+		}
+		return p, nil
+	}
+}
+
+// accept tells whether a datagram is for this socket, and counts it if not.
+func (c *Conn) accept(l *links, ctl control, toGroup bool) bool {
+	i := l.byIndex(ctl.iface)
+	switch {
+	case !ctl.dst.IsValid() || ctl.iface == 0:
+		c.drops.unknown.Add(1)
+		return false
+	case i == nil && (toGroup || !l.loopback(ctl.iface)):
+		c.drops.iface.Add(1)
+		return false
+	case toGroup && !c.group.accepts(ctl.dst, i), !toGroup && !l.unicast(ctl.dst):
+		c.drops.destination.Add(1)
+		return false
+	}
+	return true
+}
+
+// sender gives the sender's address with a zone by which it can be answered.
+func (c *Conn) sender(l *links, from netip.AddrPort, iface int) netip.AddrPort {
+	a := from.Addr().Unmap()
+	if !a.Is6() || !a.IsLinkLocalUnicast() {
+		return netip.AddrPortFrom(a, from.Port())
+	}
+	// The standard library's names of zones may be a minute old, when an interface was re-created under another index.
+	if i := l.byIndex(iface); i != nil && i.Name != a.Zone() {
+		a = a.WithZone(i.Name)
+	}
+	return netip.AddrPortFrom(a, from.Port())
+}
+
+// warmedUp tells whether kernel receive stamps can be trusted yet.
+func (c *Conn) warmedUp() bool {
+	if c.warm.Load() {
+		return true
+	}
+	if time.Since(c.opened) < warmUp {
+		return false
+	}
+	c.warm.Store(true)
+	return true
+}

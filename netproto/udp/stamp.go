@@ -1,0 +1,125 @@
+package udp
+
+import "time"
+
+// Transmit stamps come back later, on the socket's error queue, under an id that the kernel counts. The ledger
+// keeps which packet has which id, which stamps are still to come, and on which interfaces the kernel gives none.
+// It knows no socket and no clock, so that all of it can be tested as values. What each platform defines beside it
+// (stamp_linux.go, stamp_other.go):
+//
+//	txStamper.start(raw)        ready the socket; false when the platform has no transmit stamps
+//	txStamper.drain(report)     hand over every stamp that is there, without waiting
+//	txStamper.wait(d)           wait at most d for a stamp
+//	txStamper.restartIDs()      let the kernel count from 0 again
+
+const (
+	// stampPatience is how long after its sending a packet's stamp is waited for. The kernel has it 10 µs
+	// after the send at the median and within 2.1 ms in the worst of 2,000 on a loaded machine.
+	stampPatience = 2 * time.Millisecond
+	// stampExpiry is how long after its sending a packet's stamp is still taken, should it come. After that it
+	// counts as missed. A driver with a full queue may keep a packet for some hundred milliseconds.
+	stampExpiry = time.Second
+	// missesToGiveUp in a row on an interface, and its stamps are waited for no longer: most likely its driver gives
+	// none. Some lost ones are normal (a full receive buffer drops the report, a neighbour does not answer ARP),
+	// eight running are not. Asking goes on, since it costs nothing, and the first stamp that comes ends the matter.
+	missesToGiveUp = 8
+	// maxPending packets may wait for their stamps, and as many stamps for their collection. More than the largest
+	// burst (one poll on 20 interfaces, or the acknowledgements of one window); a caller that never collects
+	// loses the oldest.
+	maxPending = 512
+)
+
+// pendingStamp is a packet whose kernel stamp is to come.
+type pendingStamp struct {
+	id   uint32 // the kernel's number for it
+	sent Sent
+	at   time.Time // when it was sent, by the monotonic clock
+}
+
+// ledger matches kernel stamps with the packets they belong to. Its zero value has stamping off.
+type ledger struct {
+	on      bool
+	nextID  uint32
+	pending []pendingStamp // in the order of sending
+	ready   []Sent         // stamped, not yet collected
+	misses  map[int]int    // in a row, by interface
+}
+
+// givenUp tells whether the kernel is taken to give no stamps on this interface.
+func (l *ledger) givenUp(iface int) bool { return l.misses[iface] >= missesToGiveUp }
+
+// asked notes that a packet went out for which a stamp was asked.
+func (l *ledger) asked(s Sent, at time.Time) {
+	l.expire(at)
+	if len(l.pending) >= maxPending {
+		l.misses[l.pending[0].sent.Iface]++
+		l.pending = append(l.pending[:0], l.pending[1:]...)
+	}
+	l.pending = append(l.pending, pendingStamp{id: l.nextID, sent: s, at: at})
+	l.nextID++
+}
+
+// restarted notes that the kernel counts from 0 again: after a failed send it cannot be known whether the kernel
+// counted that packet. The stamps still to come are given up.
+func (l *ledger) restarted() {
+	l.pending = l.pending[:0]
+	l.nextID = 0
+}
+
+// report takes a stamp (ns since the Unix epoch) with the kernel's id, read when the clock stood at now. It tells
+// whether ids still fit; if not, the kernel counted a packet of which the ledger knows nothing, and its
+// counting must be restarted.
+func (l *ledger) report(stamp int64, id uint32, now int64) (inStep bool) {
+	if int32(id-l.nextID) >= 0 {
+		return false
+	}
+	for i, p := range l.pending {
+		if p.id != id {
+			continue
+		}
+		l.pending = append(l.pending[:i], l.pending[i+1:]...)
+		// A stamp from before the packet was handed over, or from the future, is another packet's, left over from
+		// before a restart of the counting; or the clock was stepped meanwhile. Useless either way.
+		if stamp < p.sent.Stamp || stamp > now {
+			return true
+		}
+		delete(l.misses, p.sent.Iface)
+		if len(l.ready) >= maxPending {
+			l.ready = append(l.ready[:0], l.ready[1:]...)
+		}
+		p.sent.Stamp, p.sent.Kernel = stamp, true
+		l.ready = append(l.ready, p.sent)
+		return true
+	}
+	return true // expired
+}
+
+// expire counts as missed what is older than stampExpiry.
+func (l *ledger) expire(now time.Time) {
+	n := 0
+	for n < len(l.pending) && now.Sub(l.pending[n].at) > stampExpiry {
+		l.misses[l.pending[n].sent.Iface]++
+		n++
+	}
+	if n > 0 {
+		l.pending = append(l.pending[:0], l.pending[n:]...)
+	}
+}
+
+// patience is how long waiting for stamps is still worth it: until the youngest packet is stampPatience old.
+// Packets on interfaces given up are not waited for.
+func (l *ledger) patience(now time.Time) time.Duration {
+	for i := len(l.pending) - 1; i >= 0; i-- {
+		if !l.givenUp(l.pending[i].sent.Iface) {
+			return stampPatience - now.Sub(l.pending[i].at)
+		}
+	}
+	return 0
+}
+
+// collect appends the stamps that are ready to dst.
+func (l *ledger) collect(dst []Sent) []Sent {
+	dst = append(dst, l.ready...)
+	l.ready = l.ready[:0]
+	return dst
+}
