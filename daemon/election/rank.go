@@ -1,0 +1,47 @@
+package election
+
+import (
+	"cmp"
+	"slices"
+)
+
+// Candidate is what the order of succession looks at.
+type Candidate struct {
+	ID       uint64
+	Priority uint8 // 0 = never master
+	Voter    bool  // votes on LAN time; a newcomer's clock is not LAN time yet
+	Rounds   int   // rounds it has been a member without a gap: the longest-serving is the most settled
+}
+
+// Compare orders candidates, the better one first: priority, then voter before newcomer, then time as a member, then the
+// higher id, so that the order is total and the same everywhere. It returns a negative number if a comes before b.
+func Compare(a, b Candidate) int {
+	return cmp.Or(
+		cmp.Compare(b.Priority, a.Priority),
+		compareBool(b.Voter, a.Voter),
+		cmp.Compare(b.Rounds, a.Rounds),
+		cmp.Compare(b.ID, a.ID),
+	)
+}
+
+// Succession returns the ids of the first n candidates that may be master, best first. The slice given is reordered.
+func Succession(candidates []Candidate, n int) []uint64 {
+	slices.SortFunc(candidates, Compare)
+	var ids []uint64
+	for _, c := range candidates {
+		if c.Priority > 0 && len(ids) < n {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}

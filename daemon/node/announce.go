@@ -1,0 +1,101 @@
+package node
+
+import (
+	"math"
+
+	"meantime/daemon/berkeley"
+	"meantime/daemon/election"
+	"meantime/netproto"
+)
+
+// conclusion is what a round came to.
+type conclusion struct {
+	mean     int64 // ns: LAN time minus the master's timescale
+	standing netproto.Standing
+	peers    []*peer
+	samples  []berkeley.Sample
+}
+
+// conclude gives everybody their delta: the others by an Adjust, this node through the code that they use.
+func (n *Node) conclude(c conclusion) {
+	l := n.lead
+	raw, bound := n.middle(c)
+	n.announce(c) // from the timescale as it was measured, before the own delta moves it
+	n.adopt(correction{
+		raw: raw, delta: c.mean, bound: bound, lineage: l.lineage, standing: c.standing,
+		rotation: rotation{l.sum, n.cfg.ID, n.cfg.Start, l.term},
+	})
+}
+
+// middle is the instant that the master's own delta refers to, and its bound: the means over the peers'.
+func (n *Node) middle(c conclusion) (raw, bound int64) {
+	if len(c.peers) == 0 {
+		return n.at.Raw, 0
+	}
+	var back, sum int64
+	for i, p := range c.peers {
+		back += n.at.Raw - p.t4
+		sum += min(c.samples[i].Bound, math.MaxInt64/maxPeers)
+	}
+	count := int64(len(c.peers))
+	return n.at.Raw - back/count, sum / count
+}
+
+// announce multicasts the Adjust, in as many parts as its entries need. A LAN of one has nobody to tell.
+func (n *Node) announce(c conclusion) {
+	l := n.lead
+	parts := (len(c.peers) + netproto.MaxEntries - 1) / netproto.MaxEntries
+	a := netproto.Adjust{
+		Rotation: l.sum, Pace: uint32(n.cfg.MaxSlew * 1e9), Spread: saturate(l.spread),
+		Voters: uint16(l.voters), Members: uint16(len(l.peers) + 1), Parts: uint8(parts), Phase: l.phase,
+		Successors: n.successors(),
+	}
+	h := n.header(l.seq, l.term)
+	h.Lineage = l.lineage
+	for part := range parts {
+		first := part * netproto.MaxEntries
+		last := min(first+netproto.MaxEntries, len(c.peers))
+		a.Part, a.Entries = uint8(part), n.entries[:0]
+		for i := first; i < last; i++ {
+			a.Entries = append(a.Entries, l.entry(c, i))
+		}
+		n.seen.Adjusts++
+		n.send(Send{Data: a.Append(nil, h), Group: true})
+	}
+}
+
+// entry is one member's part of an Adjust.
+func (l *leader) entry(c conclusion, i int) netproto.Entry {
+	p := c.peers[i]
+	p.slot = uint16(i)
+	e := netproto.Entry{
+		ID: p.id, Nonce: p.nonce, Delta: c.mean - c.samples[i].Offset, Bound: saturate(c.samples[i].Bound),
+		Slot: p.slot, Standing: p.standing,
+	}
+	if l.phase != netproto.PhaseKeeping {
+		e.Delta = 0
+	}
+	if p.voter() && p.bad > 0 {
+		e.Standing = netproto.StandingLeftOut
+	}
+	return e
+}
+
+// saturate fits nanoseconds into 32 bits.
+func saturate(ns int64) uint32 { return uint32(min(max(ns, 0), math.MaxUint32)) }
+
+// successors names who may hold the office next.
+func (n *Node) successors() (ids [netproto.Successors]netproto.ID) {
+	var candidates []election.Candidate
+	for _, p := range n.lead.peers {
+		if p.flags&(netproto.FlagNeverMaster|netproto.FlagDry) == 0 || n.cfg.Dry && p.flags&netproto.FlagNeverMaster == 0 {
+			candidates = append(candidates, election.Candidate{
+				ID: uint64(p.id), Priority: p.priority, Voter: p.voter(), Rounds: p.rounds,
+			})
+		}
+	}
+	for i, id := range election.Succession(candidates, netproto.Successors) {
+		ids[i] = netproto.ID(id)
+	}
+	return ids
+}

@@ -1,0 +1,78 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"meantime/netproto"
+)
+
+// Role is the part a node plays.
+type Role uint8
+
+// The roles. RoleAuto, the master chosen by election, takes its place here when daemon/election can hold one.
+const (
+	RoleSlave  Role = iota // follows a master
+	RoleMaster             // polls and decides
+	RoleAuto               // either, by election
+)
+
+// String names the role as configuration does.
+func (r Role) String() string {
+	switch r {
+	case RoleSlave:
+		return "slave"
+	case RoleMaster:
+		return "master"
+	}
+	return "auto"
+}
+
+// StepPolicy says when the clock may be stepped rather than slewed.
+type StepPolicy uint8
+
+// The policies.
+const (
+	StepBoot   StepPolicy = iota // at the first synchronisation since the OS booted
+	StepNever                    // not at all
+	StepAlways                   // whenever the phase exceeds Config.StepThreshold
+)
+
+// Config is what a Node is told at its birth.
+type Config struct {
+	ID       netproto.ID // from the state directory, never zero
+	Start    uint32      // random number of this start
+	Group    uint32      // netproto.GroupID of the group's name
+	Role     Role
+	Dry      bool // the clock is virtual: no vote and no office among real nodes
+	Priority uint8
+
+	Interval  time.Duration // master: from poll to poll
+	MaxSkew   time.Duration // master: widest group of clocks that the founding averages
+	FoundWait time.Duration // master: longest gathering before the founding
+	Release   int64         // ns since the Unix epoch: a clock before this has no voice while another is plausible
+
+	Step          StepPolicy
+	MayStep       bool          // StepBoot: no synchronisation has been since the OS booted
+	StepThreshold time.Duration // StepAlways
+	MaxSlew       float64       // largest extra rate while slewing, fractional
+	Frequency     float64       // frequency correction to start from, fractional
+
+	Random func() uint64 // for nonces and lineages: crypto randomness in production, a seed in simulation
+}
+
+// check refuses what no driver should ask for.
+func (c Config) check() error {
+	switch {
+	case c.ID == 0:
+		return errors.New("node: id is zero")
+	case c.Random == nil:
+		return errors.New("node: no source of random numbers")
+	case c.Role == RoleAuto:
+		return errors.New("node: role auto needs elections, which this version does not have: choose master or slave")
+	case c.Interval <= 0 || c.MaxSlew <= 0:
+		return fmt.Errorf("node: interval %v and max slew %v must be positive", c.Interval, c.MaxSlew)
+	}
+	return nil
+}

@@ -1,0 +1,344 @@
+package node
+
+import (
+	"slices"
+	"time"
+
+	"meantime/daemon/berkeley"
+	"meantime/netproto"
+)
+
+const (
+	// foundingRounds after a founding the LAN's rate is centred fast, by foundingGain a round: the first short fits throw it
+	// off by tens of ppm (DESIGN.md, "Rate centring").
+	foundingRounds = 64
+	foundingGain   = 0.3
+	// centringTime is the time constant of rate centring ever after: a member that joins or leaves bends LAN time's rate
+	// so slowly that no clock shows it.
+	centringTime = time.Hour
+	// probation is how many consecutive rounds a newcomer must be on LAN time before it votes.
+	probation = 8
+	// patience is how many consecutive rounds a voter may be left out before it becomes a newcomer: one or two are bad luck.
+	patience = 4
+	// forget is how many rounds a member may be silent before it is forgotten.
+	forget = 10
+	// gate is how many times its usual bound a voter's sample may be wide and still count in the mean; gateFloor (ns) is
+	// added, so that on a fast network the scatter of microseconds does not count as a queue.
+	gate      = 4
+	gateFloor = 50_000
+	// leastTolerance (ns) and wordFactor bound a clock's word on its own error by the median voter's word.
+	leastTolerance = 20_000
+	wordFactor     = 4
+)
+
+// decide ends a round.
+func (n *Node) decide() {
+	if n.lead.phase == netproto.PhaseGathering {
+		n.gather()
+	} else {
+		n.keep()
+	}
+	n.lead.forget(n)
+}
+
+// forget ends the round for every peer, and takes leave of those silent for too long.
+func (l *leader) forget(n *Node) {
+	kept := l.peers[:0]
+	for _, p := range l.peers {
+		p.filter.Next()
+		if p.missed++; p.heard {
+			p.missed = 0
+		}
+		if p.missed < forget {
+			kept = append(kept, p)
+			continue
+		}
+		n.note(Info, "member left", Attr{"id", p.id.String()}, Attr{"at", p.addr.String()})
+	}
+	clear(l.peers[len(kept):])
+	l.peers = kept
+}
+
+// gather ends a round of measuring only, and the gathering when everybody seems to be there.
+func (n *Node) gather() {
+	l := n.lead
+	if l.quiet++; l.fresh > 0 {
+		l.quiet = 0
+	}
+	if l.quiet < quietRounds && n.at.Now < l.gatherEnd {
+		return
+	}
+	l.term++
+	n.term = l.term
+	l.phase = netproto.PhaseKeeping
+	if lineage := l.majority(); lineage != 0 {
+		l.lineage = lineage
+		n.resume()
+		return
+	}
+	l.lineage = n.random()
+	n.found()
+}
+
+// majority is the lineage that most of the voters heard belong to, 0 where there are none; ties go to the lower number.
+func (l *leader) majority() uint64 {
+	var best uint64
+	most := 0
+	for _, p := range l.peers {
+		votes := 0
+		for _, q := range l.peers {
+			if q.votesIn(p.lineage) {
+				votes++
+			}
+		}
+		if votes > most || votes == most && votes > 0 && p.lineage < best {
+			best, most = p.lineage, votes
+		}
+	}
+	return best
+}
+
+// votesIn says whether a peer was heard this round as a voter of a lineage.
+func (p *peer) votesIn(lineage uint64) bool {
+	return lineage != 0 && p.heard && p.lineage == lineage && p.flags&netproto.FlagVoter != 0
+}
+
+// resume takes over a LAN that has its time already: its voters keep it, and this master's clock is a newcomer's.
+func (n *Node) resume() {
+	l := n.lead
+	l.founded = foundingRounds
+	l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
+	for _, p := range l.peers {
+		if p.votesIn(l.lineage) {
+			p.standing = netproto.StandingVoter
+		}
+	}
+	n.note(Info, "resuming a LAN that has its time", Attr{"members", len(l.peers) + 1}, Attr{"term", l.term})
+	n.keep()
+}
+
+// measured lists the peers that have a sample this round, with the samples.
+func (l *leader) measured() (peers []*peer, samples []berkeley.Sample) {
+	for _, p := range l.peers {
+		if s, ok := p.filter.Best(); ok && p.heard {
+			peers, samples = append(peers, p), append(samples, s)
+		}
+	}
+	return peers, samples
+}
+
+// found makes LAN time: the classic Berkeley mean over the clocks that agree. It happens once in a LAN's life.
+func (n *Node) found() {
+	l := n.lead
+	peers, samples := l.measured()
+	readings := []berkeley.Reading{{}}
+	for _, s := range samples {
+		readings = append(readings, berkeley.Reading{Offset: s.Offset, Bound: s.Bound})
+	}
+	now := n.servo.Line().At(n.at.Raw)
+	mean := berkeley.Found(readings, int64(n.cfg.MaxSkew), func(i int) bool {
+		return now+readings[i].Offset >= n.cfg.Release
+	})
+	for i, p := range peers {
+		p.standing = netproto.StandingNewcomer
+		if mean.In[i+1] {
+			p.standing = netproto.StandingFounder
+		}
+	}
+	standing := netproto.StandingNewcomer
+	if mean.In[0] {
+		standing = netproto.StandingVoter
+	}
+	l.spread, l.voters = mean.Spread, mean.Count
+	n.note(Info, "founding: LAN time is the mean of the clocks that agree", Attr{"clocks", mean.Count},
+		Attr{"of", len(readings)}, Attr{"apart", time.Duration(mean.Spread)}, Attr{"delta", time.Duration(mean.Offset)})
+	l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
+	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples})
+}
+
+// keep ends a round of a LAN that has its time: the fault-tolerant mean over the voters, and everybody steered towards it.
+func (n *Node) keep() {
+	l := n.lead
+	peers, samples := l.measured()
+	for _, p := range peers {
+		if p.standing == netproto.StandingFounder && p.lineage == l.lineage {
+			p.standing = netproto.StandingVoter
+		}
+	}
+	b := n.ballot(peers, samples)
+	mean, ok := b.count()
+	if !ok {
+		n.hold(peers, samples, len(b.readings))
+		return
+	}
+	l.founded++
+	l.holding, l.phase, l.spread, l.voters = false, netproto.PhaseKeeping, mean.Spread, mean.Count
+	l.judge(n, b, mean, peers, samples)
+	standing := n.ownStanding(mean.Offset, b, mean)
+	l.sum = n.centred(peers)
+	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples})
+}
+
+// hold steers nobody: no majority of the voters agrees.
+func (n *Node) hold(peers []*peer, samples []berkeley.Sample, voters int) {
+	l := n.lead
+	l.phase = netproto.PhaseHolding
+	if !l.holding {
+		l.holding = true
+		n.note(Warn, "no majority of the voters agrees on the time: nobody is steered", Attr{"voters", voters})
+	}
+	n.announce(conclusion{peers: peers, samples: samples})
+}
+
+// ballot is the voters' readings of a round; who[i] is the index into peers, −1 for the master itself.
+type ballot struct {
+	readings []berkeley.Reading
+	who      []int
+}
+
+// ballot collects the readings that count. A voter whose sample waited in a queue is heard, but not counted, unless that
+// would silence half of the voters.
+func (n *Node) ballot(peers []*peer, samples []berkeley.Sample) ballot {
+	all, quick := ballot{}, ballot{}
+	limit := n.toleranceLimit(peers)
+	if n.voter() {
+		own := berkeley.Reading{Bound: min(n.servo.Bound(n.at.Raw), limit)}
+		all.add(own, -1)
+		quick.add(own, -1)
+	}
+	for i, p := range peers {
+		if !n.votes(p) {
+			continue
+		}
+		r := berkeley.Reading{Offset: samples[i].Offset, Bound: samples[i].Bound + min(p.bound, limit)}
+		all.add(r, i)
+		if usual := p.filter.Usual(); samples[i].Bound/gate <= usual+gateFloor/gate {
+			quick.add(r, i)
+		}
+	}
+	if 2*len(quick.readings) <= len(all.readings) {
+		return all
+	}
+	return quick
+}
+
+func (b *ballot) add(r berkeley.Reading, who int) {
+	b.readings = append(b.readings, r)
+	b.who = append(b.who, who)
+}
+
+// votes says whether a peer has a voice this round.
+func (n *Node) votes(p *peer) bool {
+	return p.voter() && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) && p.lineage == n.lead.lineage
+}
+
+// toleranceLimit is how far (ns) a clock may be off LAN time by its own word and still agree. A large word must not buy a liar a
+// place in every majority: nobody's counts for more than a few times the median voter's, and never for more than clocks that
+// were not fitted yet may part within a round.
+func (n *Node) toleranceLimit(peers []*peer) int64 {
+	most := max(int64(time.Millisecond), int64(looseSkew*float64(n.cfg.Interval)))
+	var words []int64
+	if n.voter() {
+		words = append(words, n.servo.Bound(n.at.Raw))
+	}
+	for _, p := range peers {
+		if n.votes(p) {
+			words = append(words, p.bound)
+		}
+	}
+	if len(words) == 0 {
+		return most
+	}
+	slices.Sort(words)
+	return min(most, leastTolerance+wordFactor*min(words[len(words)/2], most))
+}
+
+// count takes the mean of the ballot. Of two voters that part, the one that is not master is left out.
+func (b ballot) count() (berkeley.Mean, bool) {
+	if len(b.readings) == 0 {
+		return berkeley.Mean{}, false
+	}
+	mean, ok := berkeley.Keep(b.readings)
+	if !ok && len(b.readings) == 2 && b.who[0] < 0 {
+		return berkeley.Mean{In: []bool{true, false}, Count: 1}, true
+	}
+	return mean, ok
+}
+
+// judge gives and takes votes by how the peers' readings compare with the mean.
+func (l *leader) judge(n *Node, b ballot, mean berkeley.Mean, peers []*peer, samples []berkeley.Sample) {
+	for i, who := range b.who {
+		if who < 0 {
+			continue
+		}
+		p := peers[who]
+		if p.bad++; mean.In[i] {
+			p.bad = 0
+		}
+		if p.bad >= patience {
+			p.standing, p.bad, p.good = netproto.StandingNewcomer, 0, 0
+			n.note(Warn, "a voter's clock is off the majority's: it lost its vote", Attr{"id", p.id.String()},
+				Attr{"at", p.addr.String()}, Attr{"offset", time.Duration(samples[who].Offset - mean.Offset)})
+		}
+	}
+	for i, p := range peers {
+		if p.standing != netproto.StandingNewcomer {
+			continue
+		}
+		settled := p.lineage == l.lineage && p.onTime(samples[i].Offset-mean.Offset, samples[i].Bound)
+		if p.good++; !settled {
+			p.good = 0
+		}
+		if p.good >= probation && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) {
+			p.standing, p.good = netproto.StandingVoter, 0
+			n.note(Info, "a newcomer is on LAN time: it votes now", Attr{"id", p.id.String()}, Attr{"at", p.addr.String()})
+		}
+	}
+}
+
+// ownStanding judges the master by the measure of its members.
+func (n *Node) ownStanding(offset int64, b ballot, mean berkeley.Mean) netproto.Standing {
+	l := n.lead
+	if n.voter() {
+		if l.good = 0; mean.In[0] { // its own reading stands first
+			return netproto.StandingVoter
+		}
+		n.note(Warn, "this master's clock is off the majority's: it lost its vote", Attr{"offset", time.Duration(-offset)})
+		return netproto.StandingNewcomer
+	}
+	_, residual := n.servo.Steer(n.at.Raw, n.at.Wall)
+	limit := int64(time.Millisecond)
+	if l.good++; max(offset, -offset) >= limit || max(residual, -residual) >= limit {
+		l.good = 0
+	}
+	if l.good < probation {
+		return netproto.StandingNewcomer
+	}
+	l.good = 0
+	return netproto.StandingVoter
+}
+
+// centred moves the common rotation towards the rate of the voters' oscillators. The mean frequency correction is what LAN
+// time has run away from them; it is known, not measured, so following it costs no noise.
+func (n *Node) centred(peers []*peer) netproto.Rotation {
+	l := n.lead
+	var rates []float64
+	if n.voter() {
+		rates = append(rates, n.servo.Line().Rate)
+	}
+	for _, p := range peers {
+		if p.voter() {
+			rates = append(rates, p.rate)
+		}
+	}
+	gain := n.cfg.Interval.Seconds() / centringTime.Seconds()
+	if l.founded <= foundingRounds {
+		gain = max(gain, foundingGain)
+	}
+	epoch := n.stamp(n.at.Raw)
+	return netproto.Rotation{
+		Rate:  l.sum.Rate - netproto.RateOf(gain*berkeley.MeanRate(rates)),
+		Phase: l.sum.At(epoch),
+		Epoch: epoch,
+	}
+}

@@ -1,0 +1,138 @@
+package node
+
+import (
+	"math"
+	"time"
+
+	"meantime/netproto"
+)
+
+const (
+	// steerEvery is how often the clock is told what is left to slew. On Linux a chunk of phase is taken off by a quarter
+	// each second and ends by itself; rewriting it each second keeps a long slew at its full pace.
+	steerEvery = time.Second
+	// firstStep is the phase above which a first synchronisation that may step does: below it, slewing at the default
+	// 500 ppm is done within two seconds and nobody notices.
+	firstStep = int64(time.Millisecond)
+	// deafness is how long packets are dropped after an own step: those on their way were stamped by the old clock.
+	deafness = 20 * time.Millisecond
+	// strangeFloor and strangeFitted are the least deltas (ns) that are taken for a jump rather than for a point of the fit,
+	// before the timescale is fitted and after. A jump within a fit would pass for a rate: 900 µs were seen to bend it by
+	// 25 ppm, and the LAN's mean rate with it.
+	strangeFloor  = int64(time.Millisecond)
+	strangeFitted = int64(50 * time.Microsecond)
+)
+
+// correction is one node's part of a round's outcome, whoever decided it.
+type correction struct {
+	raw      int64 // raw reading that the delta refers to
+	delta    int64 // ns
+	bound    int64 // ns
+	lineage  uint64
+	standing netproto.Standing
+	rotation rotation
+}
+
+// adopt takes a correction in: the timescale first, then the clock.
+func (n *Node) adopt(c correction) {
+	switch {
+	case n.lineage != c.lineage:
+		n.lineage = c.lineage
+		n.servo.Jump(c.raw, c.delta, c.bound)
+	case n.strange(c):
+		n.note(Warn, "LAN time is elsewhere than this clock's past says: history dropped", Attr{"delta", time.Duration(c.delta)})
+		n.servo.Jump(c.raw, c.delta, c.bound)
+	default:
+		n.servo.Correct(c.raw, c.delta, c.bound)
+	}
+	n.standing = c.standing
+	n.turn(c.rotation)
+	n.settle()
+}
+
+// strange says whether a delta is too large to be noise about the timescale.
+func (n *Node) strange(c correction) bool {
+	own := n.servo.Bound(c.raw)
+	if own == math.MaxInt64 {
+		return false
+	}
+	floor := strangeFloor
+	if n.servo.Fitted() {
+		floor = strangeFitted
+	}
+	return max(c.delta, -c.delta) > floor+4*(own+c.bound)
+}
+
+// turn brings the timescale from the last known sum of common moves to a new one. Sums of different masters, starts or
+// terms have different beginnings: the first of a new one moves nothing.
+func (n *Node) turn(r rotation) {
+	old := n.rotation
+	n.rotation = r
+	if r.master != old.master || r.start != old.start || r.term != old.term || r.sum == old.sum {
+		return
+	}
+	n.servo.Turn(func(t int64) int64 {
+		move, _ := r.sum.Since(old.sum, netproto.Stamp(t))
+		return move
+	}, (r.sum.Rate - old.sum.Rate).Fraction())
+}
+
+// settle steps the clock where policy allows and slews it otherwise.
+func (n *Node) settle() {
+	_, phase := n.servo.Steer(n.at.Raw, n.at.Wall)
+	size := max(phase, -phase)
+	first := !n.synced
+	if first {
+		n.synced = true
+		n.out = append(n.out, Synchronised{})
+	}
+	switch {
+	case first && n.cfg.Step != StepNever && n.mayStep && size > firstStep:
+		n.step(phase, "first synchronisation: clock stepped")
+	case n.cfg.Step == StepAlways && size > int64(n.cfg.StepThreshold):
+		n.step(phase, "clock stepped")
+	case first && size > firstStep:
+		n.note(Info, "first synchronisation: slewing", Attr{"phase", time.Duration(phase)}, Attr{"takes", n.slewTime(size)})
+	}
+	n.mayStep = false
+	n.steer()
+}
+
+// slewTime is how long a phase (ns) takes at the largest slew.
+func (n *Node) slewTime(size int64) time.Duration {
+	return time.Duration(float64(size) / n.cfg.MaxSlew).Round(time.Second)
+}
+
+func (n *Node) step(phase int64, text string) {
+	n.out = append(n.out, Step{phase})
+	n.note(Info, text, Attr{"by", time.Duration(phase)})
+	n.clock.stepped(phase)
+	n.at.Wall += phase
+	n.deaf = n.at.Now + deafness
+}
+
+// steer tells the clock its frequency and what is left to slew. A node that never adopted LAN time leaves its clock alone.
+func (n *Node) steer() {
+	if !n.synced {
+		n.steerAt = never
+		return
+	}
+	n.steerAt = n.at.Now + steerEvery
+	// The pair kept is at most a moment old and was read well; the one of this input may have been preempted.
+	frequency, phase := n.servo.Steer(n.clock.cur.Raw, n.clock.cur.Wall)
+	n.out = append(n.out, Steer{
+		Frequency: frequency,
+		Phase:     phase,
+		MaxSlew:   n.cfg.MaxSlew,
+		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
+		EstError:  add(int64(n.servo.RMS()), max(phase, -phase)),
+	})
+}
+
+// add sums two quantities that are not negative, saturating.
+func add(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}

@@ -1,0 +1,63 @@
+package node
+
+import "net/netip"
+
+// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, NewID or Note.
+type Effect interface{ effect() }
+
+// Send wants a datagram sent and its transmit stamp brought back under Token.
+type Send struct {
+	Data  []byte
+	Group bool           // to the group, once on every interface; To and Iface do not count
+	To    netip.AddrPort // else to this address
+	Iface int            // out of this interface
+	Token uint64
+}
+
+// Steer wants the clock being kept steered; it replaces what was asked before.
+type Steer struct {
+	Frequency float64 // fractional correction against the raw oscillator
+	Phase     int64   // ns to slew
+	MaxSlew   float64 // largest extra rate for that, fractional
+	MaxError  int64   // ns: bound on the clock's distance from LAN time
+	EstError  int64   // ns: its likely distance
+}
+
+// Step wants the clock being kept moved by Delta ns at once.
+type Step struct{ Delta int64 }
+
+// Synchronised says that LAN time has been adopted for the first time: from now until the OS boots anew no step is due.
+type Synchronised struct{}
+
+// NewID says that another host uses this node's id (a cloned disk), so that the node has taken a new one: to be kept.
+type NewID struct{ ID uint64 }
+
+// Level is how much a Note matters.
+type Level uint8
+
+// Levels of a Note.
+const (
+	Debug Level = iota
+	Info
+	Warn
+)
+
+// Note is a line for the log. The words are the node's own, so that a simulated run reads like a real one.
+type Note struct {
+	Level Level
+	Text  string
+	Attrs []Attr
+}
+
+// Attr is a named value of a Note: a string, an integer, a float64 or a time.Duration.
+type Attr struct {
+	Key   string
+	Value any
+}
+
+func (Send) effect()         {}
+func (Steer) effect()        {}
+func (Step) effect()         {}
+func (Synchronised) effect() {}
+func (NewID) effect()        {}
+func (Note) effect()         {}

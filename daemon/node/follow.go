@@ -1,0 +1,345 @@
+package node
+
+import (
+	"net/netip"
+	"time"
+
+	"meantime/netproto"
+)
+
+const (
+	// maxSessions is how many masters a slave keeps in view: its own, one that takes over, a stray one and a dry one are
+	// already more than a sound LAN has.
+	maxSessions = 4
+	// maxRepeats is how many replies of a round a slave gives: the first and what FlagAgain may ask for on top.
+	maxRepeats = 4
+	// silentPolls is after how many missed polls a master counts as silent (brief silence is loss, and the fit holds).
+	silentPolls = 3
+	// listenFor is how long a slave that hears nothing waits before it says so: longer than the slowest first poll in
+	// common use, shorter than a person's patience.
+	listenFor = 10 * time.Second
+)
+
+// follower is the slave's half of a node.
+type follower struct {
+	sessions []*session
+	master   *session // the one obeyed, nil before one is known
+	holdover bool     // the master is silent
+	listenAt time.Duration
+
+	members, voters int // as the last Adjust said
+	spread          time.Duration
+}
+
+// session is what a slave knows of one master.
+type session struct {
+	id       netproto.ID
+	start    uint32
+	term     uint64
+	dry      bool
+	addr     netip.AddrPort
+	iface    int
+	verified bool          // it has answered a nonce of ours: it lives, and is who it says
+	heard    time.Duration // last time it proved so
+	interval time.Duration
+	slot     uint16
+	told     bool // a conflict with it has been logged
+
+	seq      uint32
+	poll     netproto.Nonce
+	t2       int64 // raw: receipt of the poll
+	kernel   bool  // every receive stamp of this round is the kernel's
+	due      time.Duration
+	repeat   int                        // replies sent this round, less one
+	nonces   [maxRepeats]netproto.Nonce // of this round's replies
+	acked    bool                       // the last reply's Ack has come
+	adjusted bool                       // this round's Adjust has been taken
+	epoch    int64                      // raw: sending of the round's first reply; the delta refers to it
+	t3       int64                      // raw: sending of the last reply, exact once its stamp came
+	t3kernel bool
+	token    uint64
+	earlier  netproto.Earlier
+	t3then   int64 // raw: of the exchange that earlier tells of
+	t6then   int64
+	exact    bool // t3then is the kernel's
+}
+
+func newFollower(now time.Duration) *follower { return &follower{listenAt: now + listenFor} }
+
+func (f *follower) deadline() time.Duration {
+	d := f.listenAt
+	for _, s := range f.sessions {
+		d = min(d, s.due)
+	}
+	if f.master != nil && !f.holdover {
+		d = min(d, f.master.silentAt())
+	}
+	return d
+}
+
+func (s *session) silentAt() time.Duration { return s.heard + silentPolls*s.interval + s.interval/2 }
+
+// followDue sends the replies whose slot has come, and notices silence.
+func (n *Node) followDue() {
+	f := n.follow
+	for _, s := range f.sessions {
+		if n.at.Now >= s.due {
+			s.due = never
+			n.reply(s)
+		}
+	}
+	if m := f.master; m != nil && !f.holdover && n.at.Now >= m.silentAt() {
+		f.holdover = true
+		n.note(Warn, "master is silent: holding the frequency", Attr{"master", m.id.String()}, Attr{"for", n.at.Now - m.heard})
+	}
+	if n.at.Now >= f.listenAt {
+		f.listenAt = never
+		if f.master == nil {
+			n.note(Warn, "no master heard: is one running with this group and address, and does a firewall let its polls in?",
+				Attr{"waited", listenFor})
+		}
+	}
+}
+
+// onPoll notes a poll and plans the reply. The poll itself is hearsay: it may be old, and moves and renews nothing.
+func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
+	if n.follow == nil {
+		n.rival(h)
+		return
+	}
+	if h.Flags&netproto.FlagDry != 0 && !n.cfg.Dry {
+		n.drop(DropDry)
+		return
+	}
+	s := n.session(h)
+	if h.Seq <= s.seq {
+		n.dropRepeated(h.Seq == s.seq)
+		return
+	}
+	n.seen.Polls++
+	s.addr, s.iface, s.term = p.From, p.Iface, h.Term
+	s.dry = h.Flags&netproto.FlagDry != 0
+	s.interval = time.Duration(poll.Interval) * time.Microsecond
+	s.seq, s.poll, s.t2, s.kernel = h.Seq, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
+	s.repeat, s.nonces, s.acked, s.adjusted = 0, [maxRepeats]netproto.Nonce{}, false, false
+	s.due = n.at.Now + n.slot(s.slot, poll)
+}
+
+// dropRepeated counts a packet that has been seen before, or whose round is over.
+func (n *Node) dropRepeated(same bool) {
+	if same {
+		n.drop(DropDuplicate)
+		return
+	}
+	n.drop(DropStale)
+}
+
+// slot is how long to wait with the reply, so that slaves speak one at a time.
+func (n *Node) slot(slot uint16, poll netproto.Poll) time.Duration {
+	window := time.Duration(poll.Window) * time.Microsecond
+	if slot >= poll.Slots { // NoSlot included
+		return time.Duration(n.cfg.Random() % uint64(window))
+	}
+	return window * time.Duration(slot) / time.Duration(poll.Slots)
+}
+
+// session finds or opens the session of a master. A restart of it is another session in the old one's place.
+func (n *Node) session(h netproto.Header) *session {
+	f := n.follow
+	for _, s := range f.sessions {
+		if s.id == h.Sender && s.start == h.Start {
+			return s
+		}
+	}
+	s := &session{id: h.Sender, start: h.Start, slot: netproto.NoSlot, due: never}
+	if len(f.sessions) < maxSessions {
+		f.sessions = append(f.sessions, s)
+		return s
+	}
+	// The oldest that is not obeyed makes room: hearsay alone can never push the master out.
+	for i, old := range f.sessions {
+		if old != f.master {
+			f.sessions = append(append(f.sessions[:i:i], f.sessions[i+1:]...), s)
+			break
+		}
+	}
+	return s
+}
+
+// reply sends the round's next reply.
+func (n *Node) reply(s *session) {
+	if !n.tellable() {
+		return
+	}
+	nonce := netproto.Nonce(n.random())
+	s.nonces[s.repeat], s.acked = nonce, false
+	line := n.servo.Line()
+	r := netproto.Reply{
+		Echo: s.poll, Nonce: nonce,
+		T2: n.stamp(s.t2), T3: n.stamp(n.at.Raw),
+		Residual: line.At(n.at.Raw) - n.at.Wall,
+		Rate:     netproto.RateOf(line.Rate),
+		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
+		Repeat:   uint8(s.repeat), Priority: n.cfg.Priority,
+	}
+	if m := n.follow.master; m != nil && !n.follow.holdover {
+		r.Master = m.id
+	}
+	h := n.header(s.seq, n.term)
+	if s.repeat > 0 {
+		s.earlier.T3, s.earlier.T6 = n.stamp(s.t3then), n.stamp(s.t6then)
+		r.Earlier = s.earlier
+		if s.exact {
+			h.Flags |= netproto.FlagKernelTX
+		}
+	} else {
+		s.epoch = n.at.Raw
+	}
+	if s.kernel {
+		h.Flags |= netproto.FlagKernelRX
+	}
+	if n.servo.Fitted() {
+		h.Flags |= netproto.FlagFitted
+	}
+	if n.jumped {
+		h.Flags |= netproto.FlagJumped
+		n.jumped = false
+	}
+	s.t3, s.t3kernel = n.at.Raw, false
+	s.token = n.send(Send{Data: r.Append(nil, h), To: s.addr, Iface: s.iface})
+}
+
+// followSent makes the sending of a reply exact.
+func (n *Node) followSent(in Sent) {
+	for _, s := range n.follow.sessions {
+		if s.token == in.Token {
+			s.t3, s.t3kernel = n.clock.raw(in.Stamp), in.Kernel
+		}
+	}
+}
+
+// onAck takes the proof that the master lives, and replies once more if asked.
+func (n *Node) onAck(h netproto.Header, a netproto.Ack, p Packet) {
+	if n.follow == nil {
+		n.drop(DropRole)
+		return
+	}
+	s := n.answers(h, a.Echo)
+	if s == nil {
+		n.drop(DropUnasked)
+		return
+	}
+	if s.acked || int(a.Repeat) != s.repeat {
+		n.drop(DropDuplicate)
+		return
+	}
+	n.seen.Acks++
+	s.acked = true
+	s.kernel = s.kernel && p.Kernel
+	s.earlier = netproto.Earlier{Seq: s.seq, Repeat: a.Repeat}
+	s.t3then, s.t6then, s.exact = s.t3, n.clock.raw(p.Stamp), s.t3kernel
+	n.proved(s)
+	if h.Flags&netproto.FlagAgain != 0 && s.repeat+1 < maxRepeats {
+		s.repeat++
+		n.reply(s)
+	}
+}
+
+// answers finds the session whose round's last nonce a packet shows.
+func (n *Node) answers(h netproto.Header, echo netproto.Nonce) *session {
+	for _, s := range n.follow.sessions {
+		if s.id == h.Sender && s.start == h.Start && s.seq == h.Seq && s.nonces[s.repeat] == echo {
+			return s
+		}
+	}
+	return nil
+}
+
+// proved notes that a master answered a nonce of ours, and decides whether to obey it.
+func (n *Node) proved(s *session) {
+	s.verified, s.heard = true, n.at.Now
+	f := n.follow
+	switch m := f.master; {
+	case m == s:
+		if f.holdover {
+			f.holdover = false
+			n.note(Info, "master is back", Attr{"master", s.id.String()})
+		}
+		return
+	case m == nil, m.id == s.id, n.at.Now >= m.silentAt(), m.dry && !s.dry:
+	default:
+		if !s.told {
+			s.told = true
+			n.note(Warn, "a second master is on this LAN: staying with the first",
+				Attr{"master", m.id.String()}, Attr{"other", s.id.String()}, Attr{"at", s.addr.String()})
+		}
+		return
+	}
+	f.master, f.holdover, f.listenAt = s, false, never
+	n.note(Info, "following a master", Attr{"master", s.id.String()}, Attr{"at", s.addr.String()}, Attr{"poll", s.interval})
+}
+
+// onAdjust takes this node's entry, if it shows a nonce of the round. An Adjust without one counts for nothing.
+func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust) {
+	if n.follow == nil {
+		n.drop(DropRole)
+		return
+	}
+	s := n.follow.master
+	if s == nil || s.id != h.Sender || s.start != h.Start {
+		n.drop(DropUnasked)
+		return
+	}
+	if h.Seq != s.seq || h.Term < n.term {
+		n.drop(DropStale)
+		return
+	}
+	for i := range a.Entries {
+		if e := &a.Entries[i]; e.ID == n.cfg.ID {
+			n.onEntry(h, a, s, e)
+			return
+		}
+	}
+}
+
+func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netproto.Entry) {
+	if !s.shown(e.Nonce) {
+		n.drop(DropUnasked)
+		return
+	}
+	if s.adjusted {
+		n.drop(DropDuplicate)
+		return
+	}
+	n.seen.Adjusts++
+	s.adjusted, s.heard, s.slot = true, n.at.Now, e.Slot
+	n.term = h.Term
+	n.follow.view(a)
+	if a.Phase != netproto.PhaseKeeping {
+		return
+	}
+	n.adopt(correction{
+		raw: s.epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
+		rotation: rotation{a.Rotation, s.id, s.start, h.Term},
+	})
+}
+
+// shown says whether a nonce is one of this round's replies.
+func (s *session) shown(nonce netproto.Nonce) bool {
+	for _, own := range s.nonces[:s.repeat+1] {
+		if own == nonce && nonce != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// rival notes the poll of another master, heard by a master.
+func (n *Node) rival(h netproto.Header) {
+	n.drop(DropRole)
+	if h.Flags&netproto.FlagDry != 0 && !n.cfg.Dry || n.lead.rival == h.Sender {
+		return
+	}
+	n.lead.rival = h.Sender
+	n.note(Warn, "a second master is on this LAN: set role slave on one of the two", Attr{"other", h.Sender.String()})
+}

@@ -1,0 +1,287 @@
+package node
+
+import (
+	"time"
+
+	"meantime/daemon/berkeley"
+	"meantime/netproto"
+)
+
+const (
+	// exchanges is how many exchanges a round asks of each slave. The first wakes the slave; the ones after it, back to
+	// back, find it awake: on four real kernels 40–56 µs of disagreement became 14–17 µs (DESIGN.md, "Two exchanges").
+	exchanges = 3
+	// slotTime is what an exchange with one slave may take, so that the next one's does not get in its way.
+	slotTime = 20 * time.Millisecond
+	// leastWindow spreads the replies of slaves that have no slot yet.
+	leastWindow = 100 * time.Millisecond
+	// grace is how long after the window replies are still waited for: the last slot's exchange and a sleepy slave.
+	grace = 100 * time.Millisecond
+	// quietRounds without a new face end the gathering before FoundWait does.
+	quietRounds = 3
+)
+
+const (
+	// userReceive is the error (ns) of a receive stamp taken in user space: 99 % came within 131 µs of the kernel's.
+	userReceive = 130_000
+	// userSend is the error (ns) of a transmit stamp taken in user space before sending: 99 % within 56 µs, 90 % within 17.
+	userSend = 20_000
+)
+
+// leader is the master's half of a node.
+type leader struct {
+	phase   netproto.Phase
+	term    uint64
+	lineage uint64 // of the LAN that is kept, 0 while gathering
+	peers   table
+	rival   netproto.ID // another master that has been logged
+	sum     netproto.Rotation
+	founded int // rounds kept since the founding
+
+	gatherEnd time.Duration // FoundWait is over
+	fresh     int           // new faces this round
+	quiet     int           // rounds in a row without one
+	good      int           // consecutive rounds on LAN time, while this master itself is a newcomer
+	holding   bool          // the lack of a majority has been logged
+
+	seq      uint32
+	open     bool // a round is under way
+	nonce    netproto.Nonce
+	token    uint64
+	departed []departure // of the poll, per interface
+	pollAt   time.Duration
+	closeAt  time.Duration
+
+	spread int64
+	voters int
+}
+
+// departure is when a poll left through one interface.
+type departure struct {
+	iface  int
+	raw    int64
+	kernel bool
+}
+
+func newLeader(now time.Duration) *leader {
+	return &leader{phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never}
+}
+
+func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt) }
+
+// leadDue ends a round and starts the next when it is time.
+func (n *Node) leadDue() {
+	l := n.lead
+	if n.at.Now >= l.closeAt {
+		l.closeAt, l.open = never, false
+		n.decide()
+	}
+	if n.at.Now >= l.pollAt {
+		n.poll()
+	}
+}
+
+// window is how long the replies of this round may take.
+func (n *Node) window() time.Duration {
+	most := n.cfg.Interval / 2
+	return min(most, max(leastWindow, slotTime*time.Duration(len(n.lead.peers)+1)))
+}
+
+// poll starts a round.
+func (n *Node) poll() {
+	l := n.lead
+	if l.gatherEnd == never {
+		l.gatherEnd = n.at.Now + n.cfg.FoundWait
+		n.note(Info, "gathering: measuring, no clock is moved", Attr{"at_most", n.cfg.FoundWait})
+	}
+	if l.pollAt += n.cfg.Interval; l.pollAt <= n.at.Now { // behind by a whole round: no volley of polls to catch up
+		l.pollAt = n.at.Now + n.cfg.Interval
+	}
+	if !n.tellable() {
+		return
+	}
+	window := n.window()
+	l.seq++
+	l.open, l.fresh = true, 0
+	l.closeAt = n.at.Now + window + min(grace, n.cfg.Interval/4)
+	for _, p := range l.peers {
+		p.heard = false
+	}
+	l.nonce = netproto.Nonce(n.random())
+	body := netproto.Poll{
+		Nonce: l.nonce, Interval: micros(n.cfg.Interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
+		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase,
+	}
+	l.departed = l.departed[:0]
+	n.seen.Polls++
+	l.token = n.send(Send{Data: body.Append(nil, n.header(l.seq, l.term)), Group: true})
+}
+
+// micros is a duration in µs as it goes on the wire; configuration keeps it in range.
+func micros(d time.Duration) uint32 { return uint32(d / time.Microsecond) }
+
+// leadSent files the stamp of a poll or of an Ack.
+func (n *Node) leadSent(s Sent) {
+	l := n.lead
+	raw := n.clock.raw(s.Stamp)
+	if s.Token == l.token {
+		for i := range l.departed {
+			if d := &l.departed[i]; d.iface == s.Iface { // the kernel's stamp after the user's
+				d.raw, d.kernel = raw, s.Kernel
+				return
+			}
+		}
+		l.departed = append(l.departed, departure{s.Iface, raw, s.Kernel})
+		return
+	}
+	for _, p := range l.peers {
+		if p.token == s.Token {
+			p.t5 = raw
+			p.kernel = withFlag(p.kernel, netproto.FlagKernelTX, s.Kernel)
+			return
+		}
+	}
+}
+
+func withFlag(f, bit netproto.Flags, on bool) netproto.Flags {
+	if on {
+		return f | bit
+	}
+	return f &^ bit
+}
+
+// onReply takes a reply's stamps and acknowledges it at once. Nothing is decided before the round ends.
+func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
+	l := n.lead
+	switch {
+	case l == nil:
+		n.drop(DropRole)
+		return
+	case h.Flags&netproto.FlagDry == 0 && n.cfg.Dry:
+		n.drop(DropDry)
+		return
+	case !l.open || h.Seq != l.seq || r.Echo != l.nonce:
+		n.drop(DropStale)
+		return
+	}
+	p, fresh := l.peers.get(h.Sender)
+	if p == nil {
+		n.drop(DropFull)
+		return
+	}
+	if fresh || p.start != h.Start {
+		n.welcome(p, h, in)
+	}
+	if p.heard && r.Repeat != p.repeat+1 || !p.heard && r.Repeat != 0 {
+		n.drop(DropDuplicate)
+		return
+	}
+	if err := n.measure(p, h, r, in); err != nil {
+		n.drop(DropRange)
+		return
+	}
+	n.seen.Replies++
+	p.learn(h, r)
+	p.addr = in.From
+	l.term = max(l.term, h.Term) // never behind what members have obeyed
+	n.ack(p, r, in)
+}
+
+// welcome notes a new face: a member that came, or came again after a restart. It has no vote.
+func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
+	*p = peer{id: h.Sender, start: h.Start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
+	n.lead.fresh++
+	n.note(Info, "member came", Attr{"id", p.id.String()}, Attr{"at", in.From.String()})
+}
+
+// learn takes in what a reply says of its sender.
+func (p *peer) learn(h netproto.Header, r netproto.Reply) {
+	p.flags, p.lineage, p.master = h.Flags, h.Lineage, r.Master
+	p.rate, p.residual, p.bound, p.priority = r.Rate.Fraction(), r.Residual, r.Bound, r.Priority
+	p.repeat, p.nonce = r.Repeat, r.Nonce
+	if !p.heard {
+		p.heard = true
+		p.rounds++
+	}
+}
+
+// measure turns a reply into samples: of Poll and Reply for the first of a round, of the exchange before it for the others.
+func (n *Node) measure(p *peer, h netproto.Header, r netproto.Reply, in Packet) error {
+	t4 := n.clock.raw(in.Stamp)
+	legs, doubt, ok := n.pollLegs(h, r, in, t4)
+	if r.Repeat > 0 {
+		legs, doubt, ok = n.ackLegs(p, h, r)
+	}
+	if ok {
+		s, err := berkeley.Measure(legs, doubt)
+		if err != nil {
+			return err
+		}
+		p.filter.Add(s)
+		p.stamps = doubt.Stamp == 0
+	}
+	p.t4 = t4
+	p.kernel = withFlag(p.kernel, netproto.FlagKernelRX, in.Kernel)
+	return nil
+}
+
+// pollLegs are the stamps of a Poll and its Reply. The reply's T3 was put down before it was sent, so it counts as a stamp of
+// user space whatever comes later.
+func (n *Node) pollLegs(h netproto.Header, r netproto.Reply, in Packet, t4 int64) (berkeley.Legs, berkeley.Doubt, bool) {
+	for _, d := range n.lead.departed {
+		if d.iface != in.Iface {
+			continue
+		}
+		doubt := berkeley.Doubt{Skew: n.skew(h), Stamp: userSend}
+		if !in.Kernel || h.Flags&netproto.FlagKernelRX == 0 {
+			doubt.Stamp += userReceive
+		}
+		return berkeley.Legs{
+			Sent: int64(n.stamp(d.raw)), Received: int64(r.T2), Replied: int64(r.T3), Returned: int64(n.stamp(t4)),
+		}, doubt, true
+	}
+	return berkeley.Legs{}, berkeley.Doubt{}, false
+}
+
+// ackLegs are the stamps of the Reply and Ack before this Reply, which brings the slave's half of them.
+func (n *Node) ackLegs(p *peer, h netproto.Header, r netproto.Reply) (berkeley.Legs, berkeley.Doubt, bool) {
+	if r.Earlier.Seq != n.lead.seq || r.Earlier.Repeat != p.repeat || r.Earlier.Repeat+1 != r.Repeat {
+		return berkeley.Legs{}, berkeley.Doubt{}, false
+	}
+	doubt := berkeley.Doubt{Skew: n.skew(h)}
+	both := h.Flags & p.kernel
+	if both&netproto.FlagKernelTX == 0 {
+		doubt.Stamp += userSend
+	}
+	if both&netproto.FlagKernelRX == 0 {
+		doubt.Stamp += userReceive
+	}
+	return berkeley.Legs{
+		Sent: int64(n.stamp(p.t5)), Received: int64(r.Earlier.T6),
+		Replied: int64(r.Earlier.T3), Returned: int64(n.stamp(p.t4)),
+	}, doubt, true
+}
+
+// skew is the largest rate difference to be assumed between this timescale and a peer's.
+func (n *Node) skew(h netproto.Header) float64 {
+	if h.Flags&netproto.FlagFitted != 0 && n.servo.Fitted() {
+		return 2 * n.servo.Skew()
+	}
+	return looseSkew
+}
+
+// looseSkew is the rate difference of two clocks of which one at least is not fitted: ±200 ppm each.
+const looseSkew = 400e-6
+
+// ack answers a reply at once.
+func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
+	h := n.header(n.lead.seq, n.lead.term)
+	if r.Repeat+1 < exchanges {
+		h.Flags |= netproto.FlagAgain
+	}
+	a := netproto.Ack{Echo: r.Nonce, Repeat: r.Repeat}
+	p.t5 = n.at.Raw
+	p.kernel &^= netproto.FlagKernelTX
+	n.seen.Acks++
+	p.token = n.send(Send{Data: a.Append(nil, h), To: in.From, Iface: in.Iface})
+}

@@ -1,0 +1,249 @@
+package node
+
+import (
+	"math"
+	"time"
+
+	"meantime/daemon/servo"
+	"meantime/netproto"
+)
+
+// Node is one member of the LAN. Its methods are called from one goroutine.
+type Node struct {
+	cfg   Config
+	at    Moment
+	clock clockwork
+	servo *servo.Servo // the timescale
+	out   []Effect
+	drops Drops
+	seen  Traffic
+	token uint64
+
+	lineage  uint64 // founding this node belongs to, 0 before one
+	term     uint64 // highest term obeyed
+	standing netproto.Standing
+	synced   bool // LAN time has been adopted since the start
+	mayStep  bool
+	jumped   bool // somebody else moved the clock since the last Reply
+	deaf     time.Duration
+	steerAt  time.Duration
+	clones   int
+	mute     bool // the log knows that the clock's date cannot be told
+
+	rotation rotation
+	follow   *follower // slave: nil in a master
+	lead     *leader   // master: nil in a slave
+	entries  [netproto.MaxEntries]netproto.Entry
+}
+
+// rotation is the sum of common moves that the timescale has taken in, and whose sum it is.
+type rotation struct {
+	sum    netproto.Rotation
+	master netproto.ID
+	start  uint32
+	term   uint64
+}
+
+// Traffic counts datagrams by kind, kept ones only.
+type Traffic struct{ Polls, Replies, Acks, Adjusts, Sent uint64 }
+
+// New returns a node at its first moment. It has moved nothing yet.
+func New(cfg Config, at Moment) (*Node, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never}
+	n.clock.read(at)
+	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency)
+	if cfg.Role == RoleMaster {
+		n.lead = newLeader(at.Now)
+	} else {
+		n.follow = newFollower(at.Now)
+	}
+	return n, nil
+}
+
+// never is a deadline that does not come.
+const never = time.Duration(math.MaxInt64)
+
+// Handle takes one input, seen at a moment, and returns what to do. Moments must not go back. The effects are the caller's.
+func (n *Node) Handle(at Moment, in Input) []Effect {
+	n.out = nil
+	n.at = at
+	if jump := n.clock.read(at); jump != 0 {
+		n.jumped = true
+		n.note(Warn, "another program moved the clock", Attr{"by", time.Duration(jump)})
+	}
+	switch in := in.(type) {
+	case Packet:
+		n.packet(in)
+	case Sent:
+		n.sent(in)
+	}
+	n.due()
+	return n.out
+}
+
+// Deadline is when Handle wants a Tick if nothing else comes before.
+func (n *Node) Deadline() time.Duration {
+	if n.lead != nil {
+		return min(n.steerAt, n.lead.deadline())
+	}
+	return min(n.steerAt, n.follow.deadline())
+}
+
+// due does everything whose time has come.
+func (n *Node) due() {
+	if n.lead != nil {
+		n.leadDue()
+	} else {
+		n.followDue()
+	}
+	if n.at.Now >= n.steerAt {
+		n.steer()
+	}
+}
+
+// packet opens a datagram and hands it on by kind.
+func (n *Node) packet(p Packet) {
+	if n.at.Now < n.deaf {
+		n.drop(DropStepping)
+		return
+	}
+	h, body, err := netproto.Open(p.Data)
+	if err != nil {
+		n.drop(dropOf(err))
+		return
+	}
+	if h.Group != n.cfg.Group {
+		n.drop(DropGroup)
+		return
+	}
+	if h.Sender == n.cfg.ID {
+		n.own(h)
+		return
+	}
+	if err := n.dispatch(h, body, p); err != nil {
+		n.drop(dropOf(err))
+	}
+}
+
+func (n *Node) dispatch(h netproto.Header, body []byte, p Packet) error {
+	switch h.Kind {
+	case netproto.KindPoll:
+		poll, err := netproto.ParsePoll(body)
+		if err != nil {
+			return err
+		}
+		n.onPoll(h, poll, p)
+	case netproto.KindReply:
+		reply, err := netproto.ParseReply(h, body)
+		if err != nil {
+			return err
+		}
+		n.onReply(h, reply, p)
+	case netproto.KindAck:
+		ack, err := netproto.ParseAck(body)
+		if err != nil {
+			return err
+		}
+		n.onAck(h, ack, p)
+	case netproto.KindAdjust:
+		adjust, err := netproto.ParseAdjust(body, n.entries[:0])
+		if err != nil {
+			return err
+		}
+		n.onAdjust(h, adjust)
+	}
+	return nil
+}
+
+// cloneProof is how many packets under the own id, from another start, show a cloned disk: one may be a late packet from
+// before a restart.
+const cloneProof = 3
+
+// own counts the node's own multicast, and takes a new id when another host sends under this one.
+func (n *Node) own(h netproto.Header) {
+	n.drop(DropOwn)
+	if h.Start == n.cfg.Start {
+		return
+	}
+	if n.clones++; n.clones < cloneProof {
+		return
+	}
+	n.clones = 0
+	n.cfg.ID = netproto.ID(n.random())
+	n.note(Warn, "another host uses this node's id, as after cloning a disk: taking a new one", Attr{"id", n.cfg.ID.String()})
+	n.out = append(n.out, NewID{uint64(n.cfg.ID)})
+}
+
+// sent files a transmit stamp where its packet is remembered.
+func (n *Node) sent(s Sent) {
+	if n.lead != nil {
+		n.leadSent(s)
+		return
+	}
+	n.followSent(s)
+}
+
+// drop counts a datagram that is not used.
+func (n *Node) drop(d Drop) { n.drops[d]++ }
+
+// note logs a line.
+func (n *Node) note(level Level, text string, attrs ...Attr) {
+	n.out = append(n.out, Note{level, text, attrs})
+}
+
+// send sends data and returns the token under which the transmit stamp will come.
+func (n *Node) send(s Send) uint64 {
+	n.token++
+	s.Token = n.token
+	n.seen.Sent++
+	n.out = append(n.out, s)
+	return s.Token
+}
+
+// random draws a number that is not zero: zero means none on the wire.
+func (n *Node) random() uint64 {
+	for {
+		if r := n.cfg.Random(); r != 0 {
+			return r
+		}
+	}
+}
+
+// stamp is the node's timescale at a raw reading, as it goes on the wire.
+func (n *Node) stamp(raw int64) netproto.Stamp { return netproto.Stamp(n.servo.Line().At(raw)) }
+
+// header is what every packet of this node begins with.
+func (n *Node) header(seq uint32, term uint64) netproto.Header {
+	h := netproto.Header{
+		Group: n.cfg.Group, Sender: n.cfg.ID, Start: n.cfg.Start, Seq: seq, Lineage: n.lineage, Term: term,
+	}
+	if n.cfg.Dry {
+		h.Flags |= netproto.FlagDry
+	}
+	if n.voter() {
+		h.Flags |= netproto.FlagVoter
+	}
+	if n.cfg.Priority == 0 {
+		h.Flags |= netproto.FlagNeverMaster
+	}
+	return h
+}
+
+// tellable says whether the timescale can be told on the wire (PROTOCOL.md 1.10). A node whose clock cannot be keeps silent.
+func (n *Node) tellable() bool {
+	t := n.stamp(n.at.Raw)
+	if t >= 0 && t <= netproto.MaxStamp {
+		return true
+	}
+	if !n.mute {
+		n.mute = true
+		n.note(Warn, "this clock shows a date that the protocol cannot carry: set it to this century first")
+	}
+	return false
+}
+
+// voter says whether this node holds itself for a voting member.
+func (n *Node) voter() bool { return n.standing == netproto.StandingVoter }

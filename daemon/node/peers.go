@@ -1,0 +1,84 @@
+package node
+
+import (
+	"net/netip"
+	"slices"
+
+	"meantime/daemon/berkeley"
+	"meantime/netproto"
+)
+
+// maxPeers bounds the master's memory: more members than one master can poll in a second, and about 2 MB.
+const maxPeers = 4096
+
+// peer is what a master knows of one member. Instants are raw readings.
+type peer struct {
+	id       netproto.ID
+	start    uint32
+	addr     netip.AddrPort
+	standing netproto.Standing
+	filter   berkeley.Filter
+	slot     uint16
+	rounds   int // rounds heard since it came
+	good     int // consecutive rounds on LAN time, as a newcomer
+	bad      int // consecutive rounds off the majority, as a voter
+	missed   int // consecutive rounds not heard
+
+	// of its last reply
+	flags    netproto.Flags
+	lineage  uint64
+	master   netproto.ID
+	rate     float64 // fractional
+	residual int64   // ns
+	bound    int64   // ns
+	priority uint8
+
+	// of the round under way
+	heard  bool
+	repeat uint8
+	nonce  netproto.Nonce // of its last reply: the Adjust must show it
+	t4     int64          // receipt of its last reply
+	t5     int64          // sending of the Ack to it
+	kernel netproto.Flags // FlagKernelRX and FlagKernelTX as they hold for t4 and t5
+	token  uint64
+	stamps bool // the last sample was made of kernel stamps only
+}
+
+// voter says whether the peer votes on LAN time.
+func (p *peer) voter() bool { return p.standing == netproto.StandingVoter }
+
+// onTime says whether the peer's clock stands on LAN time as far as its offset (ns, found with a bound) and its own word
+// tell: within 1 ms or three times the bound, whichever is more.
+func (p *peer) onTime(offset, bound int64) bool {
+	limit := max(int64(1e6), 3*bound)
+	return max(offset, -offset) < limit && max(p.residual, -p.residual) < limit
+}
+
+// table holds the peers in the order of their ids, so that every walk over it is the same everywhere.
+type table []*peer
+
+func (t table) find(id netproto.ID) (int, bool) {
+	return slices.BinarySearchFunc(t, id, func(p *peer, id netproto.ID) int {
+		switch {
+		case p.id < id:
+			return -1
+		case p.id > id:
+			return 1
+		}
+		return 0
+	})
+}
+
+// get returns the peer with an id, making it where there is room; fresh says that it is new. It is nil where there is none.
+func (t *table) get(id netproto.ID) (p *peer, fresh bool) {
+	i, ok := t.find(id)
+	if ok {
+		return (*t)[i], false
+	}
+	if len(*t) >= maxPeers {
+		return nil, false
+	}
+	p = &peer{id: id, standing: netproto.StandingNewcomer, slot: netproto.NoSlot}
+	*t = slices.Insert(*t, i, p)
+	return p, true
+}

@@ -1,0 +1,102 @@
+package node
+
+import (
+	"time"
+
+	"meantime/netproto"
+)
+
+// State is what a node is doing, in one word.
+type State string
+
+// The states.
+const (
+	StateListening State = "listening" // no master heard yet
+	StateGathering State = "gathering" // measuring, nothing is moved
+	StateKeeping   State = "keeping"   // master of a LAN that has its time
+	StateFollowing State = "following" // on LAN time
+	StateJoining   State = "joining"   // a master is heard, LAN time not adopted yet
+	StateHoldover  State = "holdover"  // the master is silent: frequency held
+	StateHolding   State = "holding"   // master without a majority: nobody is steered
+)
+
+// Status is a plain copy of what a node knows.
+type Status struct {
+	ID       netproto.ID
+	Role     Role
+	State    State
+	Dry      bool
+	Standing netproto.Standing // 0 before the first round
+	Master   netproto.ID       // itself in a master, 0 where none is known
+	Lineage  uint64
+	Term     uint64
+	Seq      uint32 // last round
+	Members  int    // the master included, as last heard
+	Voters   int
+	Spread   time.Duration // among the voters in the last round, as last heard
+	Rate     float64       // fractional frequency correction of the timescale
+	Residual time.Duration // what the clock still has to move to stand on the timescale
+	Bound    time.Duration // of the timescale; negative where unknown
+	RMS      time.Duration // scatter of the rounds about the fitted line
+	Fitted   bool
+	Kernel   bool // the last exchange was stamped by kernels at both ends, each way
+	Drops    Drops
+	Traffic  Traffic
+}
+
+// Status copies out what the node knows.
+func (n *Node) Status() Status {
+	rate, residual := n.servo.Steer(n.clock.cur.Raw, n.clock.cur.Wall)
+	s := Status{
+		ID: n.cfg.ID, Role: n.cfg.Role, Dry: n.cfg.Dry, Standing: n.standing, Lineage: n.lineage, Term: n.term,
+		Rate: rate, Residual: time.Duration(residual), Bound: -1, RMS: time.Duration(n.servo.RMS()),
+		Fitted: n.servo.Fitted(), Drops: n.drops, Traffic: n.seen,
+	}
+	if _, ok := n.servo.Heard(); ok {
+		s.Bound = time.Duration(n.servo.Bound(n.at.Raw))
+	}
+	if n.lead != nil {
+		n.lead.fill(&s)
+	} else {
+		n.follow.fill(&s, n.synced)
+	}
+	return s
+}
+
+func (l *leader) fill(s *Status) {
+	s.Master, s.Seq, s.Members, s.Voters, s.Spread = s.ID, l.seq, len(l.peers)+1, l.voters, time.Duration(l.spread)
+	s.State = StateKeeping
+	switch l.phase {
+	case netproto.PhaseGathering:
+		s.State = StateGathering
+	case netproto.PhaseHolding:
+		s.State = StateHolding
+	}
+	s.Kernel = len(l.peers) > 0
+	for _, p := range l.peers {
+		s.Kernel = s.Kernel && p.stamps
+	}
+}
+
+func (f *follower) fill(s *Status, synced bool) {
+	s.Members, s.Voters, s.Spread = f.members, f.voters, f.spread
+	if f.master == nil {
+		s.State = StateListening
+		return
+	}
+	s.Master, s.Seq = f.master.id, f.master.seq
+	s.Kernel = f.master.kernel && f.master.exact
+	switch {
+	case f.holdover:
+		s.State = StateHoldover
+	case synced:
+		s.State = StateFollowing
+	default:
+		s.State = StateJoining
+	}
+}
+
+// view keeps what an Adjust says of the LAN.
+func (f *follower) view(a netproto.Adjust) {
+	f.members, f.voters, f.spread = int(a.Members), int(a.Voters), time.Duration(a.Spread)
+}
