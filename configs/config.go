@@ -1,0 +1,139 @@
+// Package configs is the only place that knows YAML: what may be written in the configuration file, what each key
+// defaults to, and how a file that says something impossible is refused.
+//
+// Every problem of a file is reported at once (Problems), each with its line, what is wrong and what to write
+// instead. Values carry their units: "1s", "500ppm". The reference for users is meantime.yaml in this folder.
+package configs
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// Role says what this node is in its LAN.
+type Role string
+
+// The roles of this version.
+const (
+	RoleSlave  Role = "slave"  // answers polls and follows
+	RoleMaster Role = "master" // polls and averages
+)
+
+// StepPolicy says when the clock may be stepped instead of slewed.
+type StepPolicy string
+
+// The step policies.
+const (
+	StepBoot   StepPolicy = "boot"   // only at the first synchronisation since the operating system booted
+	StepNever  StepPolicy = "never"  // not even then
+	StepAlways StepPolicy = "always" // whenever the clock is off by more than Config.StepThreshold
+)
+
+// LogFormat is the form of a log line.
+type LogFormat string
+
+// The log formats.
+const (
+	LogText LogFormat = "text"
+	LogJSON LogFormat = "json"
+)
+
+// Config is everything an operator may decide. Load, Parse and Default return it complete and valid.
+type Config struct {
+	Role         Role           // RoleSlave or RoleMaster
+	Group        string         // name of the LAN, 1 to 64 characters; only members of one group hear each other
+	Address      netip.AddrPort // where polls go: an IPv4 or link-local IPv6 multicast or an IPv4 broadcast address
+	UnicastPort  uint16         // UDP port of this node's own socket; 0 = any free one; never Address's port
+	Interfaces   []string       // names of network interfaces; nil = every suitable one
+	KernelStamps bool           // take packet timestamps from the kernel where it offers them
+
+	Poll      time.Duration // between two polls: 250 ms to 64 s
+	FoundWait time.Duration // longest gathering before a founding: 1 s to 5 min
+	MaxSkew   time.Duration // widest group of clocks averaged at a founding: 1 s to 240 h
+
+	Step          StepPolicy    // StepBoot, StepNever or StepAlways
+	StepThreshold time.Duration // for StepAlways: a smaller error is slewed; 1 ms to 240 h
+	MaxSlew       Rate          // largest extra rate while slewing: 1 ppm to 100,000 ppm
+
+	Priority uint8  // rank in elections, the higher the sooner master; 0 = never master
+	Insecure bool   // whether packets without authentication may steer a real clock
+	StateDir string // absolute path of the folder that keeps id, term and drift over restarts
+
+	Log Log
+
+	DryRun  bool    // steer a virtual clock instead of the operating system's
+	Virtual Virtual // of a dry run only; the zero value is a perfect clock
+	Trace   string  // of a dry run only: file for pairs of host clock and virtual clock; "" = none
+}
+
+// Log says what is written to standard error.
+type Log struct {
+	Level  slog.Level // the least severe level written: debug, info, warn or error
+	Format LogFormat  // LogText or LogJSON
+}
+
+// Virtual describes the clock of a dry run against the host's.
+type Virtual struct {
+	Offset    time.Duration // virtual minus host at the start: -240 h to 240 h
+	Frequency Rate          // rate error of its oscillator: -1,000 ppm to 1,000 ppm
+	Wander    Rate          // random walk of that rate per square root of a second: 0 to 100 ppm
+	Seed      uint64        // of the wander; 0 = a new one at each start
+}
+
+// Default returns the configuration of a node whose file is empty.
+func Default() Config {
+	return Config{
+		Role:          RoleSlave,
+		Group:         "meantime",
+		Address:       netip.MustParseAddrPort("239.255.52.5:10525"),
+		UnicastPort:   10526,
+		KernelStamps:  true,
+		Poll:          time.Second,
+		FoundWait:     10 * time.Second,
+		MaxSkew:       time.Hour,
+		Step:          StepBoot,
+		StepThreshold: 128 * time.Millisecond,
+		MaxSlew:       500 * PPM,
+		Priority:      100,
+		StateDir:      defaultStateDir(runtime.GOOS),
+		Log:           Log{Level: slog.LevelInfo, Format: LogText},
+	}
+}
+
+// DefaultPath returns where this operating system keeps the configuration file.
+func DefaultPath() string {
+	switch runtime.GOOS {
+	case "windows":
+		return filepath.Join(programData(), "meantime", "meantime.yaml")
+	case "freebsd":
+		return "/usr/local/etc/meantime/meantime.yaml"
+	default:
+		return "/etc/meantime/meantime.yaml"
+	}
+}
+
+// defaultStateDir returns where an operating system keeps the state of its daemons.
+func defaultStateDir(goos string) string {
+	switch goos {
+	case "windows":
+		return programData() + `\meantime`
+	case "darwin":
+		return "/Library/Application Support/meantime"
+	case "freebsd":
+		return "/var/db/meantime"
+	default:
+		return "/var/lib/meantime"
+	}
+}
+
+// programData returns Windows' folder for the data of all users.
+func programData() string {
+	if dir := os.Getenv("ProgramData"); filepath.IsAbs(dir) {
+		return dir
+	}
+	return `C:\ProgramData`
+}

@@ -1,0 +1,196 @@
+package packaging
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// need returns the path of a program, or skips the test. MEANTIME_REQUIRE=systemd makes its absence a failure.
+func need(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err == nil {
+		return path
+	}
+	if slices.Contains(strings.Split(os.Getenv("MEANTIME_REQUIRE"), ","), "systemd") {
+		t.Fatalf("%v, but MEANTIME_REQUIRE names systemd", err)
+	}
+	t.Skipf("%v: install the systemd package to run this", err)
+	return ""
+}
+
+// verify writes a unit to a folder of its own and returns what systemd has to say about it: nothing, if it is good.
+func verify(t *testing.T, unit string) string {
+	t.Helper()
+	analyze := need(t, "systemd-analyze")
+	path := filepath.Join(t.TempDir(), "meantime.service")
+	if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput()
+	if err != nil && len(out) == 0 {
+		return err.Error()
+	}
+	return string(out)
+}
+
+func TestUnitIsValid(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(t.TempDir(), "a folder with 100% spaces")
+	if err := os.Mkdir(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	odd := filepath.Join(folder, "meantime")
+	if err := os.Symlink(program, odd); err != nil {
+		t.Skipf("no symbolic links: %v", err)
+	}
+	for _, path := range []string{program, odd} {
+		if complaint := verify(t, Unit(path)); complaint != "" {
+			t.Errorf("%s: %s", path, complaint)
+		}
+	}
+	if verify(t, Unit(filepath.Join(folder, "none"))) == "" {
+		t.Error("a unit whose program is missing passed: systemd-analyze does not look")
+	}
+	if verify(t, strings.Replace(Unit(program), "ProtectHome=", "ProtectHouse=", 1)) == "" {
+		t.Error("an unknown setting passed: systemd-analyze does not look")
+	}
+}
+
+// TestUnitExposure: systemd's own score of what a hijacked daemon could do, 0 (nothing) to 10, stays below 3.
+func TestUnitExposure(t *testing.T) {
+	analyze := need(t, "systemd-analyze")
+	path := filepath.Join(t.TempDir(), "meantime.service")
+	if err := os.WriteFile(path, []byte(Unit("/usr/bin/meantime")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=30", "--no-pager", path).CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// settings returns the values of the unit by key; a key written twice has two.
+func settings(t *testing.T, unit string) map[string][]string {
+	t.Helper()
+	found := map[string][]string{}
+	for line := range strings.SplitSeq(unit, "\n") {
+		if line == "" || strings.HasPrefix(line, "#") || strings.HasPrefix(line, "[") {
+			continue
+		}
+		key, value, ok := strings.Cut(line, "=")
+		if !ok {
+			t.Fatalf("not a setting: %q", line)
+		}
+		found[key] = append(found[key], value)
+	}
+	return found
+}
+
+// TestUnitMaySetTheClock: what the daemon cannot do without is granted, and nothing takes it away again.
+func TestUnitMaySetTheClock(t *testing.T) {
+	unit := settings(t, Unit("/usr/bin/meantime"))
+	for key, want := range map[string]string{
+		"ExecStart":               "/usr/bin/meantime run",
+		"User":                    "meantime",
+		"AmbientCapabilities":     "CAP_SYS_TIME",
+		"CapabilityBoundingSet":   "CAP_SYS_TIME",
+		"SystemCallFilter":        "@system-service @clock",
+		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+		"StateDirectory":          "meantime",
+		"RuntimeDirectory":        "meantime",
+		"ConfigurationDirectory":  "meantime",
+		"Restart":                 "on-failure",
+	} {
+		if got := unit[key]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s=%q, want %q", key, got, want)
+		}
+	}
+	for _, key := range []string{"ProtectClock", "PrivateNetwork", "IPAddressDeny", "PrivateUsers", "Conflicts"} {
+		if got := unit[key]; got != nil {
+			t.Errorf("%s=%q must not be set", key, got)
+		}
+	}
+}
+
+func TestUnitEscapesThePath(t *testing.T) {
+	for program, want := range map[string]string{
+		"/usr/bin/meantime": "ExecStart=/usr/bin/meantime run\n",
+		"/opt/100%/m":       "ExecStart=/opt/100%%/m run\n",
+		"/opt/my files/m":   "ExecStart=\"/opt/my files/m\" run\n",
+	} {
+		if unit := Unit(program); !strings.Contains(unit, want) || strings.Contains(unit, "{{") {
+			t.Errorf("%s: no %q in\n%s", program, want, unit)
+		}
+	}
+}
+
+func TestSysusersCreatesTheAccount(t *testing.T) {
+	sysusers := need(t, "systemd-sysusers")
+	root := t.TempDir()
+	path := filepath.Join(root, "meantime.conf")
+	if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(Sysusers()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(sysusers, "--root="+root, path).CombinedOutput()
+	if err != nil {
+		if os.Geteuid() != 0 {
+			t.Skipf("needs root to write accounts even elsewhere: %v\n%s", err, out)
+		}
+		t.Fatalf("%v\n%s", err, out)
+	}
+	accounts, err := os.ReadFile(filepath.Join(root, "etc", "passwd"))
+	if err != nil || !strings.Contains(string(accounts), "\nmeantime:") && !strings.HasPrefix(string(accounts), "meantime:") {
+		t.Errorf("no account in %q, %v", accounts, err)
+	}
+}
+
+func TestPlistIsXML(t *testing.T) {
+	decoder := xml.NewDecoder(strings.NewReader(Plist("/opt/a & b/<m>")))
+	var words []string
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, ok := token.(xml.CharData); ok && strings.TrimSpace(string(text)) != "" {
+			words = append(words, string(text))
+		}
+	}
+	start := slices.Index(words, "ProgramArguments")
+	if start < 0 || !slices.Equal(words[start+1:start+3], []string{"/opt/a & b/<m>", "run"}) {
+		t.Errorf("words of the property list: %q", words)
+	}
+}
+
+func TestRCScriptIsShell(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skipf("%v: no shell to read the script", err)
+	}
+	script := RCScript("/usr/local/bin/meantime")
+	if !strings.Contains(script, "\nprocname=/usr/local/bin/meantime\n") || strings.Contains(script, "{{") {
+		t.Errorf("the program is not in it:\n%s", script)
+	}
+	check := exec.Command(shell, "-n")
+	check.Stdin = strings.NewReader(script)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
