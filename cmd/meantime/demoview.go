@@ -1,0 +1,128 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"meantime/daemon"
+)
+
+// sparks are the levels of a sparkline, lowest first.
+var sparks = []rune("▁▂▃▄▅▆▇█")
+
+const (
+	// sparkWidth is how many looks a sparkline shows: at four a second, the last ten seconds.
+	sparkWidth = 40
+	// sparkFloor and sparkCeiling are the disagreements at the ends of its logarithmic scale.
+	sparkFloor   = 100 * time.Nanosecond
+	sparkCeiling = time.Hour
+)
+
+// sparkline draws disagreements on a logarithmic scale from 100 ns to an hour.
+func sparkline(values []time.Duration) string {
+	if len(values) > sparkWidth {
+		values = values[len(values)-sparkWidth:]
+	}
+	var line strings.Builder
+	for _, v := range values {
+		whole := math.Log(float64(sparkCeiling) / float64(sparkFloor))
+		part := math.Log(float64(max(v, sparkFloor))/float64(sparkFloor)) / whole
+		line.WriteRune(sparks[min(int(part*float64(len(sparks))), len(sparks)-1)])
+	}
+	return line.String()
+}
+
+// span writes a duration as people read it: three digits are enough.
+func span(d time.Duration) string {
+	for _, unit := range []time.Duration{time.Minute, time.Second, time.Millisecond, time.Microsecond} {
+		if d >= unit || d <= -unit {
+			return d.Round(unit / 1000).String()
+		}
+	}
+	return d.String()
+}
+
+// signed is span with a sign always.
+func signed(d time.Duration) string {
+	if d >= 0 {
+		return "+" + span(d)
+	}
+	return span(d)
+}
+
+// demoTable is the table of a live demo.
+func demoTable(v daemon.DemoView, clocks []daemon.DemoClock, past []time.Duration) string {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "node\trole\tstate\toscillator\ttrue offset\tcorrects by\tstamps\t")
+	for i, n := range v.Nodes {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%+.1f ppm\t%s\t%+.1f ppm\t%s\t\n", i+1, n.Status.Role, n.Status.State,
+			clocks[i].Frequency*1e6, signed(n.Offset), n.Status.Rate*1e6, stampName(n.Status.Kernel))
+	}
+	_ = table.Flush() // a strings.Builder takes everything
+	fmt.Fprintf(&text, "\n%6.1f s   the clocks are %s apart\n%s\n", v.At.Seconds(), span(v.Apart), sparkline(past))
+	return text.String()
+}
+
+func stampName(kernel bool) string {
+	if kernel {
+		return "kernel"
+	}
+	return "user"
+}
+
+// demoLine is a demo at an instant, for what is not a terminal.
+func demoLine(v daemon.DemoView) string {
+	return fmt.Sprintf("%5.1f s  apart %-12s master %s, %d of %d nodes vote", v.At.Seconds(), span(v.Apart),
+		v.Nodes[0].Status.State, v.Nodes[0].Status.Voters, len(v.Nodes))
+}
+
+// recordTable shows what the founding did to each clock, put back to the instant at which the demo began.
+func recordTable(v daemon.DemoView) string {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "node\tclock showed\tdelta\tso it showed\t")
+	for i, n := range v.Nodes {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%s\t\n", i+1, clock(n.Started), minutes(n.Founded), clock(n.Started.Add(n.Founded)))
+	}
+	_ = table.Flush() // a strings.Builder takes everything
+	return text.String()
+}
+
+// clock shows a time of day, to the second nearest.
+func clock(t time.Time) string { return t.Round(time.Second).Format("3:04:05") }
+
+// minutes shows a delta as the example of record does: +0:05 is five minutes. What is left of a second is shown behind it.
+func minutes(d time.Duration) string {
+	sign := "+"
+	if d < 0 {
+		sign, d = "-", -d
+	}
+	whole := d.Round(time.Second)
+	text := fmt.Sprintf("%s%d:%02d:%02d", sign, int(whole.Hours()), int(whole.Minutes())%60, int(whole.Seconds())%60)
+	if rest := (d - whole).Round(time.Microsecond); rest >= time.Millisecond || rest <= -time.Millisecond {
+		text += fmt.Sprintf(" (%s)", signed(rest))
+	}
+	return text
+}
+
+// demoSummary is the end of a demo.
+func demoSummary(r daemon.DemoResult, seed uint64) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "disagreement before  %s\n", span(r.Before))
+	fmt.Fprintf(&text, "disagreement after   %s (median of the last 5 s)\n", span(r.After))
+	if r.Converged {
+		fmt.Fprintf(&text, "below %s          after %.1f s, and since\n", span(daemon.DemoLimit), r.Within.Seconds())
+	} else {
+		fmt.Fprintf(&text, "below %s          never for good\n", span(daemon.DemoLimit))
+	}
+	fmt.Fprintf(&text, "packets              %d sent, %d dropped\n", r.Packets, r.Dropped)
+	if r.Unicast {
+		text.WriteString("transport            unicast: this system refuses multicast on loopback\n")
+	}
+	fmt.Fprintf(&text, "seed                 %d\n", seed)
+	return text.String()
+}

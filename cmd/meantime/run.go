@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"meantime/configs"
+	"meantime/daemon"
+)
+
+// runDaemon runs a node until ctx ends or the service manager stops it. Tests put their own here, so that none opens a socket.
+var runDaemon = func(ctx context.Context, config configs.Config) error {
+	return daemon.Serve(ctx, func(ctx context.Context) error {
+		return daemon.Run(ctx, config, daemon.NewLogger(standardUI().stderr, config.Log))
+	})
+}
+
+// runFlags are the flags of run that stand for a key of the configuration. The word in backquotes names the value.
+var runFlags = []struct {
+	flag, key, usage string
+	toggle           bool
+}{
+	{flag: "role", key: "role", usage: "what this node does, the `role`: slave or master"},
+	{flag: "interface", key: "interfaces", usage: "network interface `name` to use; may be repeated"},
+	{flag: "poll", key: "poll", usage: "`time` between two polls, such as 1s"},
+	{flag: "insecure", key: "insecure", usage: "obey packets that nothing authenticates", toggle: true},
+	{flag: "state-dir", key: "state_dir", usage: "`folder` for id, term and drift"},
+	{flag: "log-level", key: "log.level", usage: "least severe `level` written: debug, info, warn or error"},
+	{flag: "log-format", key: "log.format", usage: "`form` of a message: text or json"},
+	{flag: "dry-run", key: "dry_run", usage: "steer a virtual clock; the real one is left alone", toggle: true},
+	{flag: "trace", key: "trace", usage: "dry run: `file` for pairs of host clock and virtual clock"},
+	{flag: "virtual-offset", key: "virtual.offset", usage: "dry run: start ahead of the host by a `time` such as 5s"},
+	{flag: "virtual-frequency", key: "virtual.frequency", usage: "dry run: run too fast by a `rate` such as 50ppm"},
+	{flag: "virtual-wander", key: "virtual.wander", usage: "dry run: stray by a `rate` such as 0.1ppm per root second"},
+	{flag: "virtual-seed", key: "virtual.seed", usage: "dry run: draw the wander from a `number`"},
+}
+
+const trustHint = "where everybody on the network is trusted, say --insecure (or insecure: true); " +
+	"--dry-run leaves the clock alone"
+
+func newRunCommand() *cobra.Command {
+	var path string
+	command := &cobra.Command{
+		Use:   "run",
+		Short: "Keep this host on the LAN's common time, until stopped",
+		Long: `Keep this host on the LAN's common time, until stopped.
+
+A flag replaces what the configuration file says about the same key.`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, _, err := loadConfig(path, overrides(c.Flags())...)
+			if err != nil {
+				return err
+			}
+			if !config.Insecure && !config.DryRun {
+				return hinted{errInsecure, trustHint}
+			}
+			return runDaemon(c.Context(), config)
+		},
+	}
+	addConfigFlag(command, &path)
+	for _, f := range runFlags {
+		switch {
+		case f.toggle:
+			command.Flags().Bool(f.flag, false, f.usage)
+		case f.key == "interfaces":
+			command.Flags().StringArray(f.flag, nil, f.usage)
+		default:
+			command.Flags().String(f.flag, "", f.usage)
+		}
+	}
+	return command
+}
+
+// overrides returns the flags that were given, each as the value of its key.
+func overrides(flags *pflag.FlagSet) []configs.Override {
+	var given []configs.Override
+	for _, f := range runFlags {
+		flag := flags.Lookup(f.flag)
+		if !flag.Changed {
+			continue
+		}
+		values := []string{flag.Value.String()}
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		given = append(given, configs.Override{Flag: "--" + f.flag, Key: f.key, Values: values})
+	}
+	return given
+}

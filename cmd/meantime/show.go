@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"meantime/daemon"
+)
+
+// errApart says that a demo's clocks did not come together.
+var errApart = errors.New("the clocks did not agree in time")
+
+// runDemo shows a LAN of virtual clocks on this host. Tests put their own here, so that none opens a socket.
+var runDemo = func(ctx context.Context, o demoOptions) error {
+	out := standardUI()
+	if o.Seed == 0 {
+		o.Seed = uint64(rand.Uint32()) // short enough to be typed again
+	}
+	now := time.Now()
+	options := daemon.DemoOptions{Began: now, Seed: o.Seed, For: o.For, Loss: o.Loss}
+	if o.Preset == "seed" {
+		options.Clock = daemon.RecordClocks(now)
+	} else {
+		options.Clock = daemon.DriftClocks(o.Nodes, o.Seed)
+	}
+	result, err := daemon.Demo(ctx, options, slog.New(slog.DiscardHandler), reporter(out, o, options.Clock))
+	if err != nil {
+		return err
+	}
+	if err := showResult(out, o, result); err != nil {
+		return err
+	}
+	if !result.Converged {
+		return hinted{errApart, fmt.Sprintf("give it longer with --for, or look at it again with --seed %d", o.Seed)}
+	}
+	return nil
+}
+
+// reporter shows the demo as it goes on: a table that redraws itself on a terminal, a line a second elsewhere, nothing
+// with --json.
+func reporter(out *ui, o demoOptions, clocks []daemon.DemoClock) func(daemon.DemoView) {
+	var past []time.Duration
+	var next time.Duration
+	live := !o.Plain && out.terminal()
+	return func(v daemon.DemoView) {
+		past = append(past, v.Apart)
+		switch {
+		case o.JSON:
+		case live:
+			out.redraw(demoTable(v, clocks, past))
+		case v.At >= next:
+			next += time.Second
+			out.line(demoLine(v))
+		}
+	}
+}
+
+func showResult(out *ui, o demoOptions, r daemon.DemoResult) error {
+	if o.JSON {
+		return out.json(demoReport(o, r))
+	}
+	text := "\n"
+	if o.Preset == "seed" {
+		text += recordTable(r.Last) + "\n"
+	}
+	return out.print(text + demoSummary(r, o.Seed))
+}
+
+// demoJSON is what --json prints; durations are in seconds.
+type demoJSON struct {
+	Seed      uint64         `json:"seed"`
+	Before    float64        `json:"disagreement_before_s"`
+	After     float64        `json:"disagreement_after_s"`
+	Converged bool           `json:"converged"`
+	Within    float64        `json:"below_1ms_after_s"`
+	Sent      uint64         `json:"packets_sent"`
+	Dropped   uint64         `json:"packets_dropped"`
+	Nodes     []demoNodeJSON `json:"nodes"`
+}
+
+type demoNodeJSON struct {
+	Role      string  `json:"role"`
+	State     string  `json:"state"`
+	Started   string  `json:"clock_at_start"`
+	Delta     float64 `json:"founding_delta_s"`
+	Offset    float64 `json:"true_offset_s"`
+	Frequency float64 `json:"corrects_by_ppm"`
+	Kernel    bool    `json:"kernel_stamps"`
+}
+
+func demoReport(o demoOptions, r daemon.DemoResult) demoJSON {
+	report := demoJSON{
+		Seed: o.Seed, Before: r.Before.Seconds(), After: r.After.Seconds(), Converged: r.Converged,
+		Within: r.Within.Seconds(), Sent: r.Packets, Dropped: r.Dropped,
+	}
+	for _, n := range r.Last.Nodes {
+		report.Nodes = append(report.Nodes, demoNodeJSON{
+			Role: n.Status.Role.String(), State: string(n.Status.State), Started: n.Started.Format(time.RFC3339Nano),
+			Delta: n.Founded.Seconds(), Offset: n.Offset.Seconds(), Frequency: n.Status.Rate * 1e6, Kernel: n.Status.Kernel,
+		})
+	}
+	return report
+}

@@ -1,0 +1,122 @@
+package main
+
+// This is the only file that prints and exits. The rules of what it prints:
+//   - results go to standard output, everything else to standard error;
+//   - an error begins with "meantime: " and a lower-case letter, and has no full stop at its end;
+//   - every refusal says what to do next, on a line that begins with "meantime: hint: ";
+//   - with --json, standard output holds JSON and nothing else.
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"meantime/configs"
+	"meantime/sysclock"
+)
+
+// ui is where a command prints.
+type ui struct {
+	stdout, stderr io.Writer
+	drawn          int // lines of the last redraw
+}
+
+func standardUI() *ui { return &ui{stdout: os.Stdout, stderr: os.Stderr} }
+
+// hinted is an error together with what the user can do about it.
+type hinted struct {
+	err  error
+	hint string // lower-case, without a full stop
+}
+
+func (h hinted) Error() string { return h.err.Error() }
+func (h hinted) Unwrap() error { return h.err }
+
+// print writes a result as it is.
+func (u *ui) print(text string) error {
+	_, err := io.WriteString(u.stdout, text)
+	return err
+}
+
+// printf writes a formatted result.
+func (u *ui) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(u.stdout, format, args...)
+	return err
+}
+
+// json writes a result for programs, indented by two spaces.
+func (u *ui) json(value any) error {
+	encoder := json.NewEncoder(u.stdout)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(value)
+}
+
+// line writes a line of a result that is still growing; whoever reads it may be gone, which ends nothing.
+func (u *ui) line(text string) { fmt.Fprintln(u.stdout, text) }
+
+// terminal says whether results go to a screen that understands cursor movement.
+func (u *ui) terminal() bool {
+	f, ok := u.stdout.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// redraw replaces the text that the last redraw wrote.
+func (u *ui) redraw(text string) {
+	if u.drawn > 0 {
+		fmt.Fprintf(u.stdout, "\x1b[%dA\x1b[J", u.drawn) // so many lines up, then clear to the end of the screen
+	}
+	u.drawn = strings.Count(text, "\n")
+	io.WriteString(u.stdout, text)
+}
+
+// fail tells what went wrong and what to do next.
+func (u *ui) fail(err error) {
+	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
+		fmt.Fprintf(u.stderr, "meantime: %s\n", line)
+	}
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(u.stderr, "meantime: hint: %s\n", hint)
+	}
+}
+
+// hintFor returns the hint that an error carries, or one that always goes with its kind.
+func hintFor(err error) string {
+	var own hinted
+	var usage usageError
+	var problems configs.Problems
+	switch {
+	case errors.As(err, &own):
+		return own.hint
+	case errors.As(err, &usage):
+		return fmt.Sprintf("`%s --help` shows what can be written", usage.command)
+	case onlyFlags(err):
+		return "`meantime run --help` shows every flag"
+	case errors.As(err, &problems):
+		return "`meantime config print --reference` shows every key with its default and range"
+	case errors.Is(err, sysclock.ErrPermission):
+		return "run it as the service, as root or with CAP_SYS_TIME; --dry-run needs no privilege"
+	case errors.Is(err, sysclock.ErrUnsupported):
+		return "--dry-run works on every operating system"
+	}
+	return ""
+}
+
+// silent marks an error that its command has told the user already.
+type silent struct{ err error }
+
+func (s silent) Error() string { return s.err.Error() }
+func (s silent) Unwrap() error { return s.err }
+
+// exit ends the process after telling about err.
+func exit(err error) {
+	if err != nil && !is[silent](err) {
+		standardUI().fail(err)
+	}
+	os.Exit(exitCode(err))
+}

@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"meantime/configs"
+	"meantime/daemon/node"
+	"meantime/netproto"
+	"meantime/netproto/udp"
+	"meantime/sysclock"
+)
+
+// release is when this version was made, ns since the Unix epoch: 2026-11-01 00:00 UTC. A clock before it is wrong for certain, and
+// has no voice at a founding while another clock is plausible.
+const release = int64(1_793_491_200_000_000_000)
+
+// statusEvery is how often the log shows how the LAN does; the first time comes sooner, for whoever is watching the start.
+const (
+	statusEvery = time.Minute
+	statusFirst = 15 * time.Second
+)
+
+// ErrNetwork says that no socket could be opened on the interfaces asked for.
+var ErrNetwork = errors.New("network cannot be used")
+
+// ErrClockHeld says that another meantime on this host keeps the clock already.
+var ErrClockHeld = errors.New("another meantime keeps this host's clock")
+
+// Run keeps the clock that cfg names until ctx ends. Everything that can be wrong at the start is found before anything
+// is moved: the right to set the clock, a second daemon, the state directory, the sockets.
+func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) {
+	clock, release, err := openClock(cfg, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, clock.Close(), release()) }()
+	st, err := openState(stateDir(cfg), log)
+	if err != nil {
+		return err
+	}
+	conn, err := listen(cfg, log)
+	if err != nil {
+		return err
+	}
+	d, err := begin(nodeConfig(cfg, st, clock), clock, conn, log)
+	if err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	d.state = st
+	if d.trace, err = openTrace(cfg.Trace); err != nil {
+		return errors.Join(err, conn.Close())
+	}
+	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group,
+		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll)
+	reported := make(chan struct{})
+	ctx, cancel := context.WithCancel(ctx)
+	go func() { defer close(reported); d.report(ctx) }()
+	err = d.run(ctx)
+	cancel()
+	<-reported
+	logStatus(log, d.node.Status())
+	return errors.Join(err, d.trace.close())
+}
+
+// report logs the status now and then.
+func (d *driver) report(ctx context.Context) {
+	wait := statusFirst
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = statusEvery
+		d.ask(ctx, func() { logStatus(d.log, d.node.Status()) })
+	}
+}
+
+// openClock opens the real clock under its lock, or a virtual one. release gives the lock back.
+func openClock(cfg configs.Config, log *slog.Logger) (clock sysclock.Clock, release func() error, err error) {
+	if cfg.DryRun {
+		v := cfg.Virtual
+		seed := v.Seed
+		if seed == 0 {
+			seed = random64()
+		}
+		return sysclock.NewVirtual(sysclock.VirtualConfig{
+			Offset: int64(v.Offset), Frequency: float64(v.Frequency), Wander: float64(v.Wander),
+			Rand: rand.New(rand.NewPCG(seed, 0)),
+		}, sysclock.HostClock()), func() error { return nil }, nil
+	}
+	if cfg.Insecure {
+		log.Warn("insecure: packets are not authenticated, anyone on this network can move this clock")
+	}
+	release, err = lockClock()
+	if err != nil {
+		return nil, nil, err
+	}
+	clock, err = sysclock.Open(sysclock.Options{})
+	if err != nil {
+		return nil, nil, errors.Join(err, release())
+	}
+	return clock, release, nil
+}
+
+// stateDir is where state is kept: nowhere in a dry run that does not say where.
+func stateDir(cfg configs.Config) string {
+	if cfg.DryRun && cfg.StateDir == configs.Default().StateDir {
+		return ""
+	}
+	return cfg.StateDir
+}
+
+// listen opens the sockets.
+func listen(cfg configs.Config, log *slog.Logger) (*udp.Conn, error) {
+	conn, err := udp.Listen(udp.Config{
+		Group: cfg.Address, Unicast: cfg.UnicastPort, Interfaces: cfg.Interfaces, UserStamps: !cfg.KernelStamps,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
+	if conn.PortTaken() {
+		log.Warn("unicast port is taken: using another; firewalls must let that one through",
+			"wanted", cfg.UnicastPort, "using", conn.LocalAddr().Port())
+	}
+	rx, tx := conn.KernelStamps()
+	for _, i := range conn.Interfaces() {
+		log.Info("listening", "interface", i.Name, "group", cfg.Address.String(), "unicast", conn.LocalAddr().String(),
+			"kernel_receive_stamps", rx, "kernel_transmit_stamps", tx)
+	}
+	return conn, nil
+}
+
+// nodeConfig tells the node what the configuration says.
+func nodeConfig(cfg configs.Config, st *state, clock sysclock.Clock) node.Config {
+	n := node.Config{
+		ID: st.id, Start: uint32(random64()), Group: netproto.GroupID(cfg.Group), Role: node.RoleSlave,
+		Dry: cfg.DryRun, Priority: cfg.Priority, Interval: cfg.Poll, MaxSkew: cfg.MaxSkew, FoundWait: cfg.FoundWait,
+		Release: release, MayStep: st.mayStep(), StepThreshold: cfg.StepThreshold, MaxSlew: float64(cfg.MaxSlew),
+		Random: random64,
+	}
+	if cfg.Role == configs.RoleMaster {
+		n.Role = node.RoleMaster
+	}
+	switch cfg.Step {
+	case configs.StepNever:
+		n.Step = node.StepNever
+	case configs.StepAlways:
+		n.Step = node.StepAlways
+	}
+	if f, ok := clock.(sysclock.FrequencyFinder); ok {
+		n.Frequency = f.FrequencyFound()
+	}
+	return n
+}

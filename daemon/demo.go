@@ -1,0 +1,282 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"time"
+
+	"meantime/configs"
+	"meantime/daemon/node"
+	"meantime/netproto"
+	"meantime/netproto/udp"
+	"meantime/sysclock"
+)
+
+// DemoOptions say what a demo shows.
+type DemoOptions struct {
+	Began time.Time     // what the clocks' offsets are from; the host's clock at that instant
+	Seed  uint64        // of clocks, wander and loss
+	For   time.Duration // how long it runs
+	Loss  float64       // fraction of datagrams lost by each receiver
+	Clock []DemoClock   // one for each node; the first is the master's
+}
+
+// DemoClock is how one node's virtual clock starts.
+type DemoClock struct {
+	Offset    time.Duration // from the host's clock
+	Frequency float64       // fractional error of its oscillator
+	Wander    float64       // its random walk, fractional per square root of a second
+}
+
+// DriftClocks draws n clocks that start within ±5 minutes and run within ±50 ppm of the host's.
+func DriftClocks(n int, seed uint64) []DemoClock {
+	const apart, ppm, wander = 5 * time.Minute, 50e-6, 0.005e-6
+	rng := rand.New(rand.NewPCG(seed, 0))
+	clocks := make([]DemoClock, n)
+	for i := range clocks {
+		clocks[i] = DemoClock{
+			Offset:    time.Duration((2*rng.Float64() - 1) * float64(apart)).Round(time.Millisecond),
+			Frequency: (2*rng.Float64() - 1) * ppm, Wander: wander,
+		}
+	}
+	return clocks
+}
+
+// RecordClocks are the example that Gusella and Zatti's algorithm is taught by: three clocks at 3:00 (the master's), 3:25 and
+// 2:50 of the day (UTC), whose mean is 3:05.
+func RecordClocks(now time.Time) []DemoClock {
+	three := now.UTC().Truncate(24 * time.Hour).Add(3 * time.Hour)
+	var clocks []DemoClock
+	for _, shows := range []time.Duration{0, 25 * time.Minute, -10 * time.Minute} {
+		clocks = append(clocks, DemoClock{Offset: three.Add(shows).Sub(now)})
+	}
+	return clocks
+}
+
+// DemoNode is one node of a demo at an instant.
+type DemoNode struct {
+	Offset  time.Duration // true: its clock minus the host's
+	Started time.Time     // what its clock showed at DemoOptions.Began
+	Founded time.Duration // delta of its first synchronisation
+	Status  node.Status
+}
+
+// DemoView is a demo at an instant.
+type DemoView struct {
+	At    time.Duration // since the start
+	Apart time.Duration // largest minus smallest true offset
+	Nodes []DemoNode
+}
+
+// DemoLimit is the disagreement below which a demo has converged.
+const DemoLimit = time.Millisecond
+
+// DemoResult is what a demo came to.
+type DemoResult struct {
+	Before    time.Duration // disagreement at the start
+	After     time.Duration // median disagreement of the last five seconds
+	Within    time.Duration // when it fell below DemoLimit for good; negative if it did not
+	Packets   uint64        // sent by all nodes
+	Dropped   uint64        // received but not used, the nodes' own multicast aside
+	Unicast   bool          // this OS refuses multicast on loopback, so the nodes talked by unicast
+	Last      DemoView
+	Converged bool
+}
+
+// demoEvery is how often a demo is looked at.
+const demoEvery = 250 * time.Millisecond
+
+// Demo runs a LAN of real nodes with virtual clocks on loopback, shows it to report now and then, and ends by itself.
+func Demo(ctx context.Context, o DemoOptions, log *slog.Logger, report func(DemoView)) (DemoResult, error) {
+	l := &demoLAN{options: o, log: log, started: time.Now()}
+	if err := l.open(); err != nil {
+		return DemoResult{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.For)
+	defer cancel()
+	ended := make(chan error, len(l.drivers))
+	for _, d := range l.drivers {
+		go func() {
+			err := d.run(ctx)
+			if err != nil {
+				cancel()
+			}
+			ended <- err
+		}()
+	}
+	views := l.look(ctx, report)
+	var err error
+	for range l.drivers {
+		err = errors.Join(err, <-ended)
+	}
+	if err != nil {
+		return DemoResult{}, err
+	}
+	return l.result(views), nil
+}
+
+// demoLAN is a demo under way.
+type demoLAN struct {
+	options DemoOptions
+	log     *slog.Logger
+	started time.Time
+	truth   sysclock.Reading // the host's clocks at the start
+	drivers []*driver
+	clocks  []*sysclock.Virtual
+	founded []time.Duration
+	unicast bool
+}
+
+// open makes the nodes with their sockets and clocks.
+func (l *demoLAN) open() (err error) {
+	var links []*udp.Conn
+	defer func() {
+		if err != nil {
+			for _, c := range links {
+				_ = c.Close()
+			}
+		}
+	}()
+	iface, err := loopback()
+	if err != nil {
+		return err
+	}
+	for range l.options.Clock {
+		c, err := udp.Listen(udp.Config{Group: configs.Default().Address, Interfaces: []string{iface.Name}})
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNetwork, err)
+		}
+		links = append(links, c)
+	}
+	if l.truth, err = sysclock.HostClock().Read(); err != nil {
+		return err
+	}
+	l.unicast = refusesGroup(links[0])
+	l.founded = make([]time.Duration, len(links))
+	group := netproto.GroupID(fmt.Sprintf("demo %x", random64()))
+	for i, c := range links {
+		if err := l.add(i, group, l.wrap(i, c, links, iface.Index)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add makes one node.
+func (l *demoLAN) add(i int, group uint32, c link) error {
+	clock := l.options.Clock[i]
+	v := sysclock.NewVirtual(sysclock.VirtualConfig{
+		Offset: int64(clock.Offset), Frequency: clock.Frequency, Wander: clock.Wander,
+		Rand: rand.New(rand.NewPCG(l.options.Seed, uint64(i)+1)),
+	}, sysclock.HostClock())
+	cfg := configs.Default()
+	cfg.DryRun = true
+	if i == 0 {
+		cfg.Role = configs.RoleMaster
+	}
+	n := nodeConfig(cfg, &state{id: newID(), boot: "demo"}, v)
+	n.Group = group
+	d, err := begin(n, v, c, l.log.With("node", i+1))
+	if err != nil {
+		return err
+	}
+	d.watch = func(e node.Effect) {
+		if step, ok := e.(node.Step); ok && l.founded[i] == 0 {
+			l.founded[i] = time.Duration(step.Delta)
+		}
+	}
+	l.drivers, l.clocks = append(l.drivers, d), append(l.clocks, v)
+	return nil
+}
+
+// look samples all clocks until ctx ends.
+func (l *demoLAN) look(ctx context.Context, report func(DemoView)) []DemoView {
+	tick := time.NewTicker(demoEvery)
+	defer tick.Stop()
+	var views []DemoView
+	for {
+		v, ok := l.view(ctx)
+		if !ok {
+			return views
+		}
+		views = append(views, v)
+		if report != nil {
+			report(v)
+		}
+		select {
+		case <-ctx.Done():
+			return views
+		case <-tick.C:
+		}
+	}
+}
+
+// view samples all clocks once. Each is read at its own instant, together with the host's clock, so its offset is exact.
+func (l *demoLAN) view(ctx context.Context) (DemoView, bool) {
+	v := DemoView{At: time.Since(l.started)}
+	var offsets []time.Duration
+	for i, d := range l.drivers {
+		var n DemoNode
+		ok := d.ask(ctx, func() {
+			if _, err := l.clocks[i].Read(); err != nil {
+				return
+			}
+			host, wall := l.clocks[i].Pair()
+			n.Offset = time.Duration((wall - l.truth.Wall) - (host.Raw - l.truth.Raw))
+			n.Status, n.Founded = d.node.Status(), l.founded[i]
+		})
+		if !ok {
+			return v, false
+		}
+		n.Started = l.options.Began.Add(l.options.Clock[i].Offset).UTC()
+		v.Nodes = append(v.Nodes, n)
+		offsets = append(offsets, n.Offset)
+	}
+	v.Apart = slices.Max(offsets) - slices.Min(offsets)
+	return v, true
+}
+
+// result sums the demo up.
+func (l *demoLAN) result(views []DemoView) DemoResult {
+	r := DemoResult{Within: -1, Unicast: l.unicast}
+	if len(views) == 0 {
+		return r
+	}
+	r.Before, r.Last = views[0].Apart, views[len(views)-1]
+	var late []time.Duration
+	for i := len(views) - 1; i >= 0; i-- {
+		if v := views[i]; r.Last.At-v.At <= 5*time.Second {
+			late = append(late, v.Apart)
+		}
+		if views[i].Apart >= DemoLimit {
+			break
+		}
+		r.Within, r.Converged = views[i].At, true
+	}
+	slices.Sort(late)
+	r.After = late[len(late)/2]
+	for _, n := range r.Last.Nodes {
+		r.Packets += n.Status.Traffic.Sent
+		r.Dropped += n.Status.Drops.Total() - n.Status.Drops[node.DropOwn]
+	}
+	return r
+}
+
+// loopback finds the loopback interface, whatever this system calls it.
+func loopback() (*net.Interface, error) {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNetwork, err)
+	}
+	for i := range all {
+		if all[i].Flags&net.FlagLoopback != 0 && all[i].Flags&net.FlagUp != 0 {
+			return &all[i], nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no loopback interface is up (try: ip link set lo up)", ErrNetwork)
+}

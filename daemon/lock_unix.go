@@ -1,0 +1,54 @@
+//go:build unix
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"meantime/sysclock"
+)
+
+// lockPath is one file per host, wherever the state directory is: there is one clock to keep.
+func lockPath() string {
+	if runtime.GOOS == "linux" {
+		return "/run/meantime/clock.lock"
+	}
+	return "/var/run/meantime/clock.lock"
+}
+
+// lockClock takes the lock on the host's clock, which ends with the process if nobody gives it back. It returns ErrClockHeld
+// if another process has it.
+func lockClock() (release func() error, err error) { return lockFile(lockPath()) }
+
+func lockFile(path string) (func() error, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, lockError(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, lockError(err)
+	}
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, errors.Join(fmt.Errorf("%w (its lock is %s): stop it first", ErrClockHeld, path), f.Close())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), f.Close())
+	}
+	return f.Close, nil // closing gives the lock back; the file stays, since removing it would let two in
+}
+
+// lockError says what to do. Whoever may not make the lock may not set the clock either.
+func lockError(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: cannot lock it: %w; run as root or as the service, or try --dry-run", sysclock.ErrPermission, err)
+	}
+	return fmt.Errorf("locking the clock: %w", err)
+}
