@@ -1,0 +1,410 @@
+package node
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"meantime/netproto"
+)
+
+// fake is a slave played by the test against a master under test: a clock that is off by so much, and honest.
+type fake struct {
+	id      netproto.ID
+	offset  time.Duration
+	lineage uint64
+	flags   netproto.Flags
+	term    uint64
+	bound   time.Duration
+	nonce   netproto.Nonce
+	entry   *netproto.Entry // of the last Adjust
+	follows bool            // whether it takes its delta
+}
+
+func (f *fake) addr() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(f.id)}), 10526)
+}
+
+// wire is how long every packet of these tests is under way.
+const wire = 50 * time.Microsecond
+
+// answer gives the master a fake's Reply to a poll sent at a moment.
+func (b *bench) answer(f *fake, seq uint32, echo netproto.Nonce, polled time.Duration) []Effect {
+	f.nonce = netproto.Nonce(b.node.random())
+	t2 := wallStart + int64(polled+wire+f.offset)
+	b.now += 2 * wire
+	r := netproto.Reply{
+		Echo: echo, Nonce: f.nonce, T2: netproto.Stamp(t2), T3: netproto.Stamp(t2 + int64(b.now-polled-2*wire)),
+		Bound: int64(f.bound), Priority: 100,
+	}
+	h := netproto.Header{
+		Group: group, Sender: f.id, Start: 7, Seq: seq, Lineage: f.lineage, Term: f.term,
+		Flags: f.flags | netproto.FlagKernelRX,
+	}
+	return b.packet(f.addr(), r.Append(nil, h))
+}
+
+// round plays one round of a master with fakes: they answer its next poll, it decides, they take their entries.
+func (b *bench) round(fakes ...*fake) []Effect {
+	b.t.Helper()
+	var poll netproto.Header
+	var body netproto.Poll
+	for {
+		effects := b.after(max(0, b.node.Deadline()-b.now))
+		hs, ps := polls(b.t, effects)
+		if len(hs) == 0 {
+			continue
+		}
+		poll, body = hs[0], ps[0]
+		for _, e := range effects {
+			if s, ok := e.(Send); ok {
+				b.give(Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
+			}
+		}
+		break
+	}
+	polled := b.now
+	var all []Effect
+	for _, f := range fakes {
+		all = append(all, b.answer(f, poll.Seq, body.Nonce, polled)...)
+	}
+	all = append(all, b.after(b.node.lead.closeAt-b.now)...)
+	_, as := adjusts(b.t, all)
+	for _, f := range fakes {
+		f.entry = nil
+		for _, a := range as {
+			f.take(a, b.node.Status().Lineage)
+		}
+	}
+	return all
+}
+
+// take finds the fake's entry and, if it follows, moves its clock as told.
+func (f *fake) take(a netproto.Adjust, lineage uint64) {
+	for _, e := range a.Entries {
+		if e.ID != f.id || e.Nonce != f.nonce {
+			continue
+		}
+		f.entry = &e
+		if f.follows && a.Phase == netproto.PhaseKeeping {
+			f.offset += time.Duration(e.Delta)
+			f.lineage, f.bound = lineage, 10*time.Microsecond
+		}
+	}
+}
+
+func following(ids ...int) []*fake {
+	var fs []*fake
+	for _, id := range ids {
+		fs = append(fs, &fake{id: netproto.ID(id), follows: true, bound: 100 * time.Microsecond})
+	}
+	return fs
+}
+
+// founded plays rounds until the founding is done and everybody votes.
+func (b *bench) founded(fakes ...*fake) {
+	b.t.Helper()
+	for range 8 {
+		b.round(fakes...)
+	}
+	if s := b.node.Status(); s.State != StateKeeping || s.Voters != len(fakes)+1 {
+		b.t.Fatalf("after the founding: %s, %d voters of %d", s.State, s.Voters, len(fakes)+1)
+	}
+}
+
+// Forming, test of record: 3:00 (master), 3:25, 2:50 → 3:05, deltas +0:05, −0:20, +0:15.
+func TestFoundingOfRecord(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	f[0].offset, f[1].offset = 25*time.Minute, -10*time.Minute
+	var own time.Duration
+	for range 8 {
+		for _, e := range b.round(f...) {
+			if s, ok := e.(Step); ok {
+				own = time.Duration(s.Delta)
+			}
+		}
+		if f[0].entry != nil {
+			break
+		}
+	}
+	if f[0].entry == nil {
+		t.Fatal("no founding within eight rounds")
+	}
+	for name, c := range map[string]struct{ got, want time.Duration }{
+		"master":  {own, 5 * time.Minute},
+		"slave 1": {time.Duration(f[0].entry.Delta), -20 * time.Minute},
+		"slave 2": {time.Duration(f[1].entry.Delta), 15 * time.Minute},
+	} {
+		if (c.got - c.want).Abs() > time.Microsecond {
+			t.Errorf("%s: delta %v, want %v", name, c.got, c.want)
+		}
+	}
+	if f[0].entry.Standing != netproto.StandingFounder {
+		t.Errorf("standing %v, want founder", f[0].entry.Standing)
+	}
+}
+
+// Gathering lasts three rounds without a new face, and FoundWait at most; nothing is moved meanwhile.
+func TestGathering(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
+	for i := range 3 {
+		if effects := b.round(f[:i+1]...); count[Step](effects)+count[Steer](effects) != 0 {
+			t.Fatalf("round %d of the gathering moved the clock", i+1)
+		}
+		if s := b.node.Status(); s.State != StateGathering {
+			t.Fatalf("%s in round %d, with a new face in each", s.State, i+1)
+		}
+	}
+	for i := 3; b.now < 10*time.Second && i < len(f); i++ { // a new face in each round for ever
+		b.round(f[:i+1]...)
+	}
+	b.round(f...)
+	if s := b.node.Status(); s.State != StateKeeping {
+		t.Errorf("%s after %v, want keeping: gathering ends after 10 s", s.State, b.now)
+	}
+}
+
+// A founder's delta is repeated until its Reply shows the lineage (PROTOCOL.md 8.18).
+func TestFoundersDeltaIsRepeated(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	deaf := &fake{id: 2, offset: time.Minute, bound: time.Millisecond}
+	for range 10 {
+		b.round(deaf)
+	}
+	if deaf.entry == nil || deaf.entry.Standing != netproto.StandingFounder {
+		t.Fatalf("entry %+v, want a founder's", deaf.entry)
+	}
+	if d := time.Duration(deaf.entry.Delta); (d + 30*time.Second).Abs() > time.Millisecond {
+		t.Errorf("delta %v, want -30s as at the founding", d)
+	}
+	if s := b.node.Status(); s.Voters != 1 {
+		t.Errorf("%d voters: a founder that never showed the lineage votes", s.Voters)
+	}
+}
+
+// Keeping: a newcomer gets its delta and no vote, until it has been on LAN time for eight rounds.
+func TestNewcomer(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	b.founded(f...)
+	late := &fake{id: 4, offset: time.Hour, follows: true, bound: time.Millisecond}
+	all := append(f, late)
+	b.round(all...)
+	if late.entry == nil || late.entry.Standing != netproto.StandingNewcomer {
+		t.Fatalf("entry %+v, want a newcomer's", late.entry)
+	}
+	if d := time.Duration(late.entry.Delta); (d + time.Hour).Abs() > 10*time.Microsecond {
+		t.Errorf("the newcomer gets %v, want -1h: LAN time is not brought to it", d)
+	}
+	for i := range probation {
+		if s := b.node.Status(); s.Voters != 3 {
+			t.Fatalf("%d voters in round %d of the probation", s.Voters, i+1)
+		}
+		b.round(all...)
+	}
+	b.round(all...)
+	if s := b.node.Status(); s.Voters != 4 {
+		t.Errorf("%d voters after the probation, want 4", s.Voters)
+	}
+}
+
+// A voter off the majority's time is left out, and loses its vote when that goes on.
+func TestOddVoterLosesItsVote(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3, 4)
+	b.founded(f...)
+	f[2].follows = false
+	f[2].offset += 10 * time.Millisecond
+	b.round(f...)
+	if f[2].entry.Standing != netproto.StandingLeftOut {
+		t.Errorf("standing %v, want left out", f[2].entry.Standing)
+	}
+	if d := time.Duration(f[0].entry.Delta); d.Abs() > 50*time.Microsecond {
+		t.Errorf("the odd voter moved another by %v", d)
+	}
+	lost := false
+	for range patience {
+		lost = lost || said(b.round(f...), "lost its vote")
+	}
+	if !lost || f[2].entry.Standing != netproto.StandingNewcomer {
+		t.Errorf("standing %v, want newcomer", f[2].entry.Standing)
+	}
+}
+
+// No majority: nobody is steered, and the log says why, once.
+func TestNoMajorityHolds(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3, 4)
+	b.founded(f...)
+	for i := range f {
+		f[i].follows = false
+	}
+	f[0].offset += 10 * time.Millisecond // two against two
+	f[1].offset += 10 * time.Millisecond
+	effects := b.round(f...)
+	if !said(effects, "no majority") || b.node.Status().State != StateHolding {
+		t.Errorf("two against two: %s", b.node.Status().State)
+	}
+	if f[0].entry == nil || f[0].entry.Delta != 0 {
+		t.Errorf("entry %+v: somebody is steered", f[0].entry)
+	}
+	if said(b.round(f...), "no majority") {
+		t.Error("said twice")
+	}
+	f[0].offset -= 10 * time.Millisecond
+	f[1].offset -= 10 * time.Millisecond
+	b.round(f...)
+	if s := b.node.Status(); s.State != StateKeeping {
+		t.Errorf("%s after the majority is back", s.State)
+	}
+}
+
+// Two voters that part: the one that is not master is left out.
+func TestTwoThatPart(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2)
+	b.founded(f...)
+	f[0].follows = false
+	f[0].offset += 10 * time.Millisecond
+	for range patience + 1 {
+		b.round(f...)
+	}
+	if s := b.node.Status(); s.State != StateKeeping || s.Voters != 1 {
+		t.Errorf("%s with %d voters, want keeping with 1", s.State, s.Voters)
+	}
+	if f[0].entry.Standing != netproto.StandingNewcomer {
+		t.Errorf("standing %v, want newcomer", f[0].entry.Standing)
+	}
+}
+
+// A master that starts among members who have their time takes it over: it founds nothing and has no vote at first.
+func TestRestartedMasterResumes(t *testing.T) {
+	b := newBench(t, RoleMaster, func(c *Config) { c.MayStep = false })
+	f := following(2, 3, 4)
+	for i := range f {
+		f[i].offset, f[i].lineage, f[i].flags, f[i].term = time.Second, 42, netproto.FlagVoter, 6
+	}
+	for range 6 {
+		b.round(f...)
+	}
+	s := b.node.Status()
+	if s.Lineage != 42 || s.State != StateKeeping || s.Term != 7 {
+		t.Fatalf("lineage %d, %s, term %d; want 42, keeping, 7", s.Lineage, s.State, s.Term)
+	}
+	if s.Voters != 3 || s.Standing != netproto.StandingNewcomer {
+		t.Errorf("%d voters, itself %v; want 3 and newcomer", s.Voters, s.Standing)
+	}
+	if (f[0].offset - time.Second).Abs() > 100*time.Microsecond {
+		t.Errorf("the members were moved to %v, want where they were", f[0].offset)
+	}
+	if (s.Residual - time.Second).Abs() > 100*time.Microsecond {
+		t.Errorf("the master has %v to slew, want a second", s.Residual)
+	}
+}
+
+func TestMasterAcksAtOnceAndAsksForMore(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	effects := b.after(0)
+	hs, ps := polls(t, effects)
+	f := &fake{id: 2}
+	ah, as := acks(t, b.answer(f, hs[0].Seq, ps[0].Nonce, b.now))
+	if len(as) != 1 || as[0].Echo != f.nonce || ah[0].Flags&netproto.FlagAgain == 0 {
+		t.Errorf("acks %+v with %+v: want one, of nonce %d, asking for more", as, ah, f.nonce)
+	}
+}
+
+// Replies that do not belong to the round, or come twice, are counted and measure nothing.
+func TestMasterTakesEachReplyOnce(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	hs, ps := polls(t, b.after(0))
+	reply := func(seq uint32, echo netproto.Nonce, repeat uint8, stamp netproto.Stamp) []byte {
+		h := netproto.Header{Group: group, Sender: 2, Start: 7, Seq: seq}
+		r := netproto.Reply{Echo: echo, Nonce: 5, T2: stamp, T3: stamp, Repeat: repeat}
+		return r.Append(nil, h)
+	}
+	b.wantDrop(DropStale, reply(hs[0].Seq+1, ps[0].Nonce, 0, 1))
+	b.wantDrop(DropStale, reply(hs[0].Seq, ps[0].Nonce+1, 0, 1))
+	good := reply(hs[0].Seq, ps[0].Nonce, 0, netproto.Stamp(wallStart))
+	b.packet(slaveAddr, good)
+	b.wantDrop(DropDuplicate, good)
+	b.wantDrop(DropDuplicate, reply(hs[0].Seq, ps[0].Nonce, 2, 1))
+	other := netproto.Header{Group: group, Sender: 9, Start: 7, Seq: 1}
+	b.wantDrop(DropRole, (&netproto.Ack{Echo: 5}).Append(nil, other))
+	b.wantDrop(DropRole, (&netproto.Adjust{Members: 1, Parts: 1, Phase: netproto.PhaseKeeping}).Append(nil, other))
+	b.after(time.Second / 2)
+	b.wantDrop(DropStale, good)
+}
+
+func TestMembersThatFallSilentAreForgotten(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	b.founded(f...)
+	left := false
+	for range forget + 1 {
+		left = left || said(b.round(f[0]), "member left")
+	}
+	if s := b.node.Status(); !left || s.Members != 2 {
+		t.Errorf("%d members after the silence, want 2", s.Members)
+	}
+}
+
+// The table is bounded, whoever sends.
+func TestPeersAreBounded(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	hs, ps := polls(t, b.after(0))
+	for i := range maxPeers + 10 {
+		h := netproto.Header{Group: group, Sender: netproto.ID(10 + i), Start: 7, Seq: hs[0].Seq}
+		r := netproto.Reply{Echo: ps[0].Nonce, Nonce: 5, T2: 1, T3: 1}
+		b.packet(slaveAddr, r.Append(nil, h))
+	}
+	s := b.node.Status()
+	if s.Members != maxPeers+1 || s.Drops[DropFull] != 10 {
+		t.Errorf("%d members, %d dropped as full; want %d and 10", s.Members, s.Drops[DropFull], maxPeers+1)
+	}
+}
+
+// A large LAN's Adjust comes in parts, each within a packet.
+func TestAdjustInParts(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	var f []*fake
+	for i := range 2*netproto.MaxEntries + 5 {
+		f = append(f, &fake{id: netproto.ID(10 + i), follows: true, bound: time.Millisecond})
+	}
+	for range 6 {
+		b.round(f...)
+	}
+	_, as := adjusts(t, b.round(f...))
+	if len(as) != 3 || as[2].Part != 2 || as[0].Parts != 3 || len(as[2].Entries) != 5 {
+		t.Fatalf("%d parts", len(as))
+	}
+	for i := range f {
+		if f[i].entry == nil {
+			t.Errorf("no entry for slave %d", i)
+		}
+	}
+}
+
+func TestDryVotesAreIgnoredByARealMaster(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	b.founded(f...)
+	dry := &fake{id: 4, flags: netproto.FlagDry, follows: true, bound: time.Millisecond}
+	for range 2 * probation {
+		b.round(append(f, dry)...)
+	}
+	if s := b.node.Status(); s.Voters != 3 || s.Members != 4 {
+		t.Errorf("%d voters of %d members, want 3 of 4", s.Voters, s.Members)
+	}
+	if dry.entry == nil || dry.entry.Standing != netproto.StandingNewcomer {
+		t.Errorf("entry %+v, want a newcomer's", dry.entry)
+	}
+}
+
+func TestRoleAutoHasItsPlaceAndIsRefusedYet(t *testing.T) {
+	_, err := New(Config{ID: 1, Role: RoleAuto, Interval: 1, MaxSlew: 1, Random: func() uint64 { return 1 }}, Moment{})
+	if err == nil {
+		t.Error("role auto was taken")
+	}
+}
