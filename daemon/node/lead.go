@@ -9,7 +9,7 @@ import (
 
 const (
 	// exchanges is how many exchanges a round asks of each slave. The first wakes the slave; the ones after it, back to
-	// back, find it awake: on four real kernels 40–56 µs of disagreement became 14–17 µs (DESIGN.md, "Two exchanges").
+	// back, find it awake (DESIGN.md, "Two exchanges").
 	exchanges = 3
 	// slotTime is what an exchange with one slave may take, so that the next one's does not get in its way.
 	slotTime = 20 * time.Millisecond
