@@ -38,7 +38,7 @@ func Open(packet []byte) (h Header, body []byte, err error) {
 		return Header{}, nil, err
 	}
 	h = parseHeader(packet)
-	if h.Kind < KindPoll || h.Kind > KindAdjust {
+	if !h.Kind.known() {
 		return Header{}, nil, ErrKind
 	}
 	if h.Sender == 0 || h.Seq == 0 {

@@ -17,7 +17,7 @@ type Nonce uint64
 // Kind is the type of a packet.
 type Kind uint8
 
-// The kinds of version 1. Candidate, Resign and SetTime are reserved numbers: this version drops them as unknown.
+// The kinds of version 1. SetTime is a reserved number: this version drops it as unknown.
 const (
 	KindPoll      Kind = 1
 	KindReply     Kind = 2
@@ -26,6 +26,7 @@ const (
 	KindCandidate Kind = 5
 	KindResign    Kind = 6
 	KindSetTime   Kind = 7
+	KindClaim     Kind = 8
 )
 
 // Flags of the header. A receiver ignores bits it does not know and keeps them when re-encoding.
@@ -158,4 +159,28 @@ type Entry struct {
 	Bound    uint32 // ns, saturating: bound of the measurement behind Delta
 	Slot     uint16 // slot for its next Reply
 	Standing Standing
+}
+
+// Candidate asks whether anybody objects to its sender being master: multicast by who stands for office, unicast by a master to
+// another. Its header's Term is the one that the sender would hold, its flags and Rounds and Priority the sender's rank.
+type Candidate struct {
+	Nonce    Nonce  // fresh; a Claim must show it
+	Master   ID     // the master that the sender obeyed last, or is; 0 = none
+	Rounds   uint32 // rounds of LAN time that the sender has taken part in
+	Priority uint8
+}
+
+// Claim objects to a Candidate, by unicast: its sender is master, or obeys a living one, or is a candidate of higher rank. Its header's
+// Term is the one that the named master holds.
+type Claim struct {
+	Echo     Nonce  // the Candidate's nonce
+	Master   ID     // the living master; 0 where the sender is a candidate of higher rank
+	Rounds   uint32 // the sender's, as in Candidate
+	Voters   uint16 // voting members that obeyed the sender in its last round; 0 unless it is master
+	Priority uint8
+}
+
+// Resign says that a master stops, by multicast. It is hearsay as long as nobody takes office: a living master objects.
+type Resign struct {
+	Successor ID // who is to stand at once; 0 = anybody
 }

@@ -10,6 +10,9 @@ import (
 // String returns the id as 16 lower-case hex digits, as it stands in logs and in the state directory.
 func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
+// known reports whether k is a kind that this version reads.
+func (k Kind) known() bool { return k >= KindPoll && k <= KindClaim && k != KindSetTime }
+
 // String returns the kind's name in lower case.
 func (k Kind) String() string {
 	switch k {
@@ -27,6 +30,8 @@ func (k Kind) String() string {
 		return "resign"
 	case KindSetTime:
 		return "set-time"
+	case KindClaim:
+		return "claim"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

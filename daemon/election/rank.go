@@ -45,3 +45,18 @@ func compareBool(a, b bool) int {
 	}
 	return 1
 }
+
+// Claim is what two masters, or a master and a candidate, hold against each other.
+type Claim struct {
+	Candidate
+	Voters int // members that vote and obeyed it in the last round; 0 for who is no master
+}
+
+// Prevails says whether claim a stands against claim b: the larger voting group, then the better candidate. Of two different
+// nodes' claims exactly one prevails.
+func (a Claim) Prevails(b Claim) bool {
+	if a.Voters != b.Voters {
+		return a.Voters > b.Voters
+	}
+	return Compare(a.Candidate, b.Candidate) < 0
+}

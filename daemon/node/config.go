@@ -11,11 +11,11 @@ import (
 // Role is the part a node plays.
 type Role uint8
 
-// The roles. RoleAuto, the master chosen by election, takes its place here when daemon/election can hold one.
+// The roles.
 const (
-	RoleSlave  Role = iota // follows a master
-	RoleMaster             // polls and decides
-	RoleAuto               // either, by election
+	RoleAuto   Role = iota // master or slave, by election
+	RoleSlave              // never master
+	RoleMaster             // stands for master at once when it starts, and by rank afterwards
 )
 
 // String names the role as configuration does.
@@ -45,8 +45,10 @@ type Config struct {
 	Start    uint32      // random number of this start
 	Group    uint32      // netproto.GroupID of the group's name
 	Role     Role
-	Dry      bool // the clock is virtual: no vote and no office among real nodes
-	Priority uint8
+	Dry      bool          // the clock is virtual: no vote and no office among real nodes
+	Priority uint8         // rank in elections, the higher the sooner master; 0 = never
+	Trusted  []netproto.ID // the only nodes that may be master; empty = any
+	Term     uint64        // highest term obeyed before this start
 
 	Interval  time.Duration // master: from poll to poll
 	MaxSkew   time.Duration // master: widest group of clocks that the founding averages
@@ -69,8 +71,6 @@ func (c Config) check() error {
 		return errors.New("node: id is zero")
 	case c.Random == nil:
 		return errors.New("node: no source of random numbers")
-	case c.Role == RoleAuto:
-		return errors.New("node: role auto needs elections, which this version does not have: choose master or slave")
 	case c.Interval <= 0 || c.MaxSlew <= 0:
 		return fmt.Errorf("node: interval %v and max slew %v must be positive", c.Interval, c.MaxSlew)
 	}

@@ -39,6 +39,7 @@ func (n *Node) decide() {
 		n.keep()
 	}
 	n.lead.forget(n)
+	n.lead.resuming = max(0, n.lead.resuming-1)
 }
 
 // forget ends the round for every peer, and takes leave of those silent for too long.
@@ -68,8 +69,6 @@ func (n *Node) gather() {
 	if l.quiet < quietRounds && n.at.Now < l.gatherEnd {
 		return
 	}
-	l.term++
-	n.term = l.term
 	l.phase = netproto.PhaseKeeping
 	if lineage := l.majority(); lineage != 0 {
 		l.lineage = lineage
@@ -227,9 +226,10 @@ func (b *ballot) add(r berkeley.Reading, who int) {
 	b.who = append(b.who, who)
 }
 
-// votes says whether a peer has a voice this round.
+// votes says whether a peer has a voice this round: a voter of this LAN that obeys no other master.
 func (n *Node) votes(p *peer) bool {
-	return p.voter() && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) && p.lineage == n.lead.lineage
+	return p.voter() && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) && p.lineage == n.lead.lineage &&
+		(p.master == n.cfg.ID || p.master == 0)
 }
 
 // toleranceLimit is how far (ns) a clock may be off LAN time by its own word and still agree. A large word must not buy a liar a

@@ -46,6 +46,7 @@ func (n *Node) adopt(c correction) {
 		n.servo.Correct(c.raw, c.delta, c.bound)
 	}
 	n.standing = c.standing
+	n.rounds++
 	n.turn(c.rotation)
 	n.settle()
 }

@@ -26,13 +26,14 @@ const (
 	DropRole                  // meant for the other role
 	DropRange                 // stamps too far apart to be clocks
 	DropFull                  // no room for another peer
+	DropUntrusted             // of a node that may not be master here
 	DropStepping              // came while the own clock was being stepped
 	DropCount                 // how many reasons there are
 )
 
 var dropNames = [DropCount]string{
 	"truncated", "oversized", "foreign", "key", "kind", "value", "group", "own", "duplicate", "stale",
-	"unasked", "dry", "role", "range", "full", "stepping",
+	"unasked", "dry", "role", "range", "full", "untrusted", "stepping",
 }
 
 // String names the reason as logs and status show it.

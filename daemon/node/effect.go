@@ -2,7 +2,7 @@ package node
 
 import "net/netip"
 
-// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, NewID or Note.
+// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, NewID, NewTerm or Note.
 type Effect interface{ effect() }
 
 // Send wants a datagram sent and its transmit stamp brought back under Token.
@@ -32,6 +32,9 @@ type Synchronised struct{}
 // NewID says that another host uses this node's id (a cloned disk), so that the node has taken a new one: to be kept.
 type NewID struct{ ID uint64 }
 
+// NewTerm says that a higher term has been obeyed: to be kept, so that a restart does not believe an older master.
+type NewTerm struct{ Term uint64 }
+
 // Level is how much a Note matters.
 type Level uint8
 
@@ -60,4 +63,5 @@ func (Steer) effect()        {}
 func (Step) effect()         {}
 func (Synchronised) effect() {}
 func (NewID) effect()        {}
+func (NewTerm) effect()      {}
 func (Note) effect()         {}

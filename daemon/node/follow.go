@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"meantime/daemon/election"
 	"meantime/netproto"
 )
 
@@ -25,7 +26,12 @@ type follower struct {
 	sessions []*session
 	master   *session // the one obeyed, nil before one is known
 	holdover bool     // the master is silent
+	resigned bool     // it said that it stops
 	listenAt time.Duration
+
+	watch     *election.Watch
+	candidacy netproto.Nonce // of the Candidate that is out, 0 = none
+	served    bool           // a living master does not serve this node, and the log knows
 
 	members, voters int // as the last Adjust said
 	spread          time.Duration
@@ -64,10 +70,16 @@ type session struct {
 	exact    bool // t3then is the kernel's
 }
 
-func newFollower(now time.Duration) *follower { return &follower{listenAt: now + listenFor} }
+// newFollower begins the life of a node without office. atOnce stands for it without listening first.
+func (n *Node) newFollower(atOnce bool) *follower {
+	return &follower{
+		listenAt: n.at.Now + listenFor,
+		watch:    election.NewWatch(n.at.Now, n.cfg.Interval, n.mayStand(), atOnce, n.fraction),
+	}
+}
 
 func (f *follower) deadline() time.Duration {
-	d := f.listenAt
+	d := min(f.listenAt, f.watch.Deadline())
 	for _, s := range f.sessions {
 		d = min(d, s.due)
 	}
@@ -76,6 +88,9 @@ func (f *follower) deadline() time.Duration {
 	}
 	return d
 }
+
+// living says whether there is proof of the master from the round before this one or later.
+func (s *session) living(now time.Duration) bool { return now < s.heard+s.interval+s.interval/2 }
 
 func (s *session) silentAt() time.Duration { return s.heard + silentPolls*s.interval + s.interval/2 }
 
@@ -92,7 +107,8 @@ func (n *Node) followDue() {
 		f.holdover = true
 		n.note(Warn, "master is silent: holding the frequency", Attr{"master", m.id.String()}, Attr{"for", n.at.Now - m.heard})
 	}
-	if n.at.Now >= f.listenAt {
+	n.stand(f.watch.Tick(n.at.Now))
+	if n.follow != nil && n.at.Now >= f.listenAt {
 		f.listenAt = never
 		if f.master == nil {
 			n.note(Warn, "no master heard: is one running with this group and address, and does a firewall let its polls in?",
@@ -104,7 +120,7 @@ func (n *Node) followDue() {
 // onPoll notes a poll and plans the reply. The poll itself is hearsay: it may be old, and moves and renews nothing.
 func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 	if n.follow == nil {
-		n.rival(h)
+		n.rival(h, p)
 		return
 	}
 	if h.Flags&netproto.FlagDry != 0 && !n.cfg.Dry {
@@ -182,7 +198,7 @@ func (n *Node) reply(s *session) {
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
 		Repeat:   uint8(s.repeat), Priority: n.cfg.Priority,
 	}
-	if m := n.follow.master; m != nil && !n.follow.holdover {
+	if m := n.follow.master; m != nil {
 		r.Master = m.id
 	}
 	h := n.header(s.seq, n.term)
@@ -261,12 +277,13 @@ func (n *Node) proved(s *session) {
 	f := n.follow
 	switch m := f.master; {
 	case m == s:
+		n.calm(s)
 		if f.holdover {
 			f.holdover = false
 			n.note(Info, "master is back", Attr{"master", s.id.String()})
 		}
 		return
-	case m == nil, m.id == s.id, n.at.Now >= m.silentAt(), m.dry && !s.dry:
+	case m == nil, m.id == s.id, n.at.Now >= m.silentAt(), m.dry && !s.dry, f.resigned, s.term > m.term && !m.living(n.at.Now):
 	default:
 		if !s.told {
 			s.told = true
@@ -276,6 +293,7 @@ func (n *Node) proved(s *session) {
 		return
 	}
 	f.master, f.holdover, f.listenAt = s, false, never
+	n.calm(s)
 	n.note(Info, "following a master", Attr{"master", s.id.String()}, Attr{"at", s.addr.String()}, Attr{"poll", s.interval})
 }
 
@@ -290,7 +308,7 @@ func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust) {
 		n.drop(DropUnasked)
 		return
 	}
-	if h.Seq != s.seq || h.Term < n.term {
+	if h.Seq != s.seq || h.Term < n.term || h.Term == n.term && n.obeyed != s.id && n.obeyed != 0 {
 		n.drop(DropStale)
 		return
 	}
@@ -313,8 +331,10 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	}
 	n.seen.Adjusts++
 	s.adjusted, s.heard, s.slot = true, n.at.Now, e.Slot
-	n.term = h.Term
+	n.obey(h.Term, s.id)
+	n.calm(s)
 	n.follow.view(a)
+	n.follow.watch.Successor(a.Successors[0] == n.cfg.ID)
 	if a.Phase != netproto.PhaseKeeping {
 		return
 	}
@@ -332,14 +352,4 @@ func (s *session) shown(nonce netproto.Nonce) bool {
 		}
 	}
 	return false
-}
-
-// rival notes the poll of another master, heard by a master.
-func (n *Node) rival(h netproto.Header) {
-	n.drop(DropRole)
-	if h.Flags&netproto.FlagDry != 0 && !n.cfg.Dry || n.lead.rival == h.Sender {
-		return
-	}
-	n.lead.rival = h.Sender
-	n.note(Warn, "a second master is on this LAN: set role slave on one of the two", Attr{"other", h.Sender.String()})
 }

@@ -2,7 +2,7 @@ package node
 
 import "net/netip"
 
-// Input is what the outside tells a Node: a Packet, a Sent or a Tick.
+// Input is what the outside tells a Node: a Packet, a Sent, a Tick or a Stop.
 type Input interface{ input() }
 
 // Packet is a received datagram.
@@ -26,6 +26,10 @@ type Sent struct {
 // Tick says that time has passed; the driver sends it at the Deadline.
 type Tick struct{}
 
+// Stop says that the program ends: a master hands over.
+type Stop struct{}
+
 func (Packet) input() {}
 func (Sent) input()   {}
 func (Tick) input()   {}
+func (Stop) input()   {}

@@ -34,9 +34,13 @@ type leader struct {
 	term    uint64
 	lineage uint64 // of the LAN that is kept, 0 while gathering
 	peers   table
-	rival   netproto.ID // another master that has been logged
+	rival   netproto.ID    // another master that has been logged
+	asked   netproto.Nonce // of the question that is out to another master, 0 = none
+	askAt   time.Duration  // no question before this
 	sum     netproto.Rotation
 	founded int // rounds kept since the founding
+
+	resuming int // rounds left in which members are taken at their word that they vote
 
 	gatherEnd time.Duration // FoundWait is over
 	fresh     int           // new faces this round
@@ -73,8 +77,13 @@ func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt) }
 func (n *Node) leadDue() {
 	l := n.lead
 	if n.at.Now >= l.closeAt {
+		stale := l.stale(n.at.Now, n.cfg.Interval)
 		l.closeAt, l.open = never, false
-		n.decide()
+		if stale {
+			l.voters = 0
+		} else {
+			n.decide()
+		}
 	}
 	if n.at.Now >= l.pollAt {
 		n.poll()
@@ -102,6 +111,7 @@ func (n *Node) poll() {
 	}
 	window := n.window()
 	l.seq++
+	n.seq = l.seq
 	l.open, l.fresh = true, 0
 	l.closeAt = n.at.Now + window + min(grace, n.cfg.Interval/4)
 	for _, p := range l.peers {
@@ -183,7 +193,9 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	n.seen.Replies++
 	p.learn(h, r)
 	p.addr = in.From
-	l.term = max(l.term, h.Term) // never behind what members have obeyed
+	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
+		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
+	}
 	n.ack(p, r, in)
 }
 
@@ -191,6 +203,9 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
 	*p = peer{id: h.Sender, start: h.Start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
 	n.lead.fresh++
+	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && h.Lineage == n.lead.lineage {
+		p.standing = netproto.StandingVoter
+	}
 	n.note(Info, "member came", Attr{"id", p.id.String()}, Attr{"at", in.From.String()})
 }
 

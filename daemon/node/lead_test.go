@@ -304,10 +304,19 @@ func TestRestartedMasterResumes(t *testing.T) {
 	}
 }
 
+// firstPoll lets a master take office, unopposed, and returns its first poll.
+func (b *bench) firstPoll() ([]netproto.Header, []netproto.Poll) {
+	b.t.Helper()
+	hs, ps := polls(b.t, b.after(200*time.Millisecond))
+	if len(ps) != 1 {
+		b.t.Fatalf("%d polls from a master that has just started, want 1", len(ps))
+	}
+	return hs, ps
+}
+
 func TestMasterAcksAtOnceAndAsksForMore(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
-	effects := b.after(0)
-	hs, ps := polls(t, effects)
+	hs, ps := b.firstPoll()
 	f := &fake{id: 2}
 	ah, as := acks(t, b.answer(f, hs[0].Seq, ps[0].Nonce, b.now))
 	if len(as) != 1 || as[0].Echo != f.nonce || ah[0].Flags&netproto.FlagAgain == 0 {
@@ -318,7 +327,7 @@ func TestMasterAcksAtOnceAndAsksForMore(t *testing.T) {
 // Replies that do not belong to the round, or come twice, are counted and measure nothing.
 func TestMasterTakesEachReplyOnce(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
-	hs, ps := polls(t, b.after(0))
+	hs, ps := b.firstPoll()
 	reply := func(seq uint32, echo netproto.Nonce, repeat uint8, stamp netproto.Stamp) []byte {
 		h := netproto.Header{Group: group, Sender: 2, Start: 7, Seq: seq}
 		r := netproto.Reply{Echo: echo, Nonce: 5, T2: stamp, T3: stamp, Repeat: repeat}
@@ -353,7 +362,7 @@ func TestMembersThatFallSilentAreForgotten(t *testing.T) {
 // The table is bounded, whoever sends.
 func TestPeersAreBounded(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
-	hs, ps := polls(t, b.after(0))
+	hs, ps := b.firstPoll()
 	for i := range maxPeers + 10 {
 		h := netproto.Header{Group: group, Sender: netproto.ID(10 + i), Start: 7, Seq: hs[0].Seq}
 		r := netproto.Reply{Echo: ps[0].Nonce, Nonce: 5, T2: 1, T3: 1}
@@ -399,12 +408,5 @@ func TestDryVotesAreIgnoredByARealMaster(t *testing.T) {
 	}
 	if dry.entry == nil || dry.entry.Standing != netproto.StandingNewcomer {
 		t.Errorf("entry %+v, want a newcomer's", dry.entry)
-	}
-}
-
-func TestRoleAutoHasItsPlaceAndIsRefusedYet(t *testing.T) {
-	_, err := New(Config{ID: 1, Role: RoleAuto, Interval: 1, MaxSlew: 1, Random: func() uint64 { return 1 }}, Moment{})
-	if err == nil {
-		t.Error("role auto was taken")
 	}
 }

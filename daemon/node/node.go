@@ -19,8 +19,11 @@ type Node struct {
 	seen  Traffic
 	token uint64
 
-	lineage  uint64 // founding this node belongs to, 0 before one
-	term     uint64 // highest term obeyed
+	lineage  uint64      // founding this node belongs to, 0 before one
+	term     uint64      // highest term obeyed
+	obeyed   netproto.ID // whose it was
+	rounds   uint32      // rounds of LAN time taken part in
+	seq      uint32      // last round led
 	standing netproto.Standing
 	synced   bool // LAN time has been adopted since the start
 	mayStep  bool
@@ -31,8 +34,8 @@ type Node struct {
 	mute     bool // the log knows that the clock's date cannot be told
 
 	rotation rotation
-	follow   *follower // slave: nil in a master
-	lead     *leader   // master: nil in a slave
+	follow   *follower // without office: nil in a master
+	lead     *leader   // in office: nil in all others
 	entries  [netproto.MaxEntries]netproto.Entry
 }
 
@@ -45,21 +48,17 @@ type rotation struct {
 }
 
 // Traffic counts datagrams by kind, kept ones only.
-type Traffic struct{ Polls, Replies, Acks, Adjusts, Sent uint64 }
+type Traffic struct{ Polls, Replies, Acks, Adjusts, Elections, Sent uint64 }
 
 // New returns a node at its first moment. It has moved nothing yet.
 func New(cfg Config, at Moment) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never}
+	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, term: cfg.Term}
 	n.clock.read(at)
 	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency)
-	if cfg.Role == RoleMaster {
-		n.lead = newLeader(at.Now)
-	} else {
-		n.follow = newFollower(at.Now)
-	}
+	n.follow = n.newFollower(cfg.Role == RoleMaster)
 	return n, nil
 }
 
@@ -79,6 +78,9 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		n.packet(in)
 	case Sent:
 		n.sent(in)
+	case Stop:
+		n.resign(n.firstSuccessor())
+		return n.out
 	}
 	n.due()
 	return n.out
@@ -94,10 +96,11 @@ func (n *Node) Deadline() time.Duration {
 
 // due does everything whose time has come.
 func (n *Node) due() {
-	if n.lead != nil {
-		n.leadDue()
-	} else {
+	if n.follow != nil {
 		n.followDue()
+	}
+	if n.lead != nil { // a moment ago perhaps not yet
+		n.leadDue()
 	}
 	if n.at.Now >= n.steerAt {
 		n.steer()
@@ -121,6 +124,10 @@ func (n *Node) packet(p Packet) {
 	}
 	if h.Sender == n.cfg.ID {
 		n.own(h)
+		return
+	}
+	if !n.trusts(h) {
+		n.drop(DropUntrusted)
 		return
 	}
 	if err := n.dispatch(h, body, p); err != nil {
@@ -154,6 +161,32 @@ func (n *Node) dispatch(h netproto.Header, body []byte, p Packet) error {
 			return err
 		}
 		n.onAdjust(h, adjust)
+	default:
+		return n.dispatchElection(h, body, p)
+	}
+	return nil
+}
+
+func (n *Node) dispatchElection(h netproto.Header, body []byte, p Packet) error {
+	switch h.Kind {
+	case netproto.KindCandidate:
+		candidate, err := netproto.ParseCandidate(body)
+		if err != nil {
+			return err
+		}
+		n.onCandidate(h, candidate, p)
+	case netproto.KindClaim:
+		claim, err := netproto.ParseClaim(body)
+		if err != nil {
+			return err
+		}
+		n.onClaim(h, claim, p)
+	case netproto.KindResign:
+		resign, err := netproto.ParseResign(body)
+		if err != nil {
+			return err
+		}
+		n.onResign(h, resign)
 	}
 	return nil
 }
@@ -226,7 +259,7 @@ func (n *Node) header(seq uint32, term uint64) netproto.Header {
 	if n.voter() {
 		h.Flags |= netproto.FlagVoter
 	}
-	if n.cfg.Priority == 0 {
+	if !n.mayStand() {
 		h.Flags |= netproto.FlagNeverMaster
 	}
 	return h

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"container/heap"
+	"math/rand/v2"
 
 	"meantime/daemon/node"
 )
@@ -63,11 +64,11 @@ func (w *World) send(from *Host, s node.Send) {
 
 // carry brings one copy of a packet from host to host, if the link does not lose it. A host hears its own multicast.
 func (w *World) carry(from, to *Host, data []byte, group bool) {
-	link := w.plan.Link
-	if w.rng.Float64() < link.Loss {
+	link, rng := w.plan.Link, w.dice(from, to)
+	if rng.Float64() < link.Loss {
 		return
 	}
-	arrives := w.now + int64(link.Delay) + int64(w.rng.ExpFloat64()*float64(link.Jitter))
+	arrives := w.now + int64(link.Delay) + int64(rng.ExpFloat64()*float64(link.Jitter))
 	w.at(arrives, func() error {
 		if to.Node == nil {
 			return nil
@@ -86,4 +87,13 @@ func (w *World) carry(from, to *Host, data []byte, group bool) {
 func (h *Host) stamp() (int64, error) {
 	r, err := h.Clock.Read()
 	return r.Wall, err
+}
+
+// dice are the random numbers of one directed link. Each link has its own, so that in two runs of one seed a packet more on one
+// link changes nothing on the others.
+func (w *World) dice(from, to *Host) *rand.Rand {
+	for len(from.dice) <= to.index {
+		from.dice = append(from.dice, rand.New(rand.NewPCG(w.plan.Seed, 1<<32|uint64(from.index)<<16|uint64(len(from.dice)))))
+	}
+	return from.dice[to.index]
 }

@@ -48,7 +48,6 @@ const handling = 30 * time.Microsecond
 type World struct {
 	plan   Plan
 	now    int64 // ns since the start, true time
-	rng    *rand.Rand
 	events events
 	count  uint64
 	hosts  []*Host
@@ -64,7 +63,8 @@ type Host struct {
 	Node   *node.Node
 	start  int64
 	starts int
-	wake   uint64 // of the wake-up that counts; older ones are void
+	dice   []*rand.Rand // of the links to each host
+	wake   uint64       // of the wake-up that counts; older ones are void
 	Notes  []node.Note
 	Steps  []Step
 }
@@ -77,7 +77,7 @@ type Step struct {
 
 // New builds the world of a plan. trace, which may be nil, gets a line for each input and effect.
 func New(plan Plan, trace func(string)) (*World, error) {
-	w := &World{plan: plan, rng: rand.New(rand.NewPCG(plan.Seed, 1)), trace: trace}
+	w := &World{plan: plan, trace: trace}
 	for i, m := range plan.Members {
 		h := &Host{world: w, index: i, addr: address(i), start: int64(m.Start)}
 		h.Clock = sysclock.NewVirtual(sysclock.VirtualConfig{

@@ -1,0 +1,127 @@
+package election
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// firstPolls is after how many poll intervals without proof of a living master its first successor stands. Proof of a round
+	// comes within its window, so that is after two polls missed; the next master polls before three are.
+	firstPolls = 2.0
+	// otherPolls is the same for everybody else, who stand only if the first successor is gone too. A random part of an
+	// interval is added, so that they do not all stand at once.
+	otherPolls = 3.0
+	// calmPolls is how long one holds back after an objection: long enough to hear the master that there is.
+	calmPolls = 3.0
+)
+
+// Bounds of ObjectionWait.
+const (
+	leastObjectionWait = 20 * time.Millisecond  // a busy host's answer on a LAN
+	mostObjectionWait  = 250 * time.Millisecond // beyond that nobody answers any more
+)
+
+// ObjectionWait is how long a candidate waits for somebody to object before it takes office: an eighth of the poll interval,
+// which leaves the whole takeover within three.
+func ObjectionWait(interval time.Duration) time.Duration {
+	return min(max(interval/8, leastObjectionWait), mostObjectionWait)
+}
+
+// Action is what a Watch wants done.
+type Action uint8
+
+// The actions.
+const (
+	Nothing Action = iota
+	Stand          // ask whether anybody objects
+	Take           // nobody did: take office
+)
+
+// Watch decides when a node without office stands for it. All times are monotonic. Its methods take the present time, which
+// must not go back.
+type Watch struct {
+	may      bool
+	interval time.Duration
+	random   func() float64 // uniform in [0, 1)
+
+	heard    time.Duration // last proof of a living master, or the start
+	first    bool          // this node is the first successor
+	resigned bool          // the master said that it stops
+	calm     time.Duration // no candidacy before this
+	jitter   time.Duration
+	until    time.Duration // end of the wait for objections, 0 without a candidacy
+}
+
+// NewWatch begins to watch. may says whether this node ever stands; at once, whether it need not listen first for a master that is
+// there already.
+func NewWatch(now, interval time.Duration, may, atOnce bool, random func() float64) *Watch {
+	w := &Watch{may: may, interval: interval, random: random, heard: now}
+	w.draw()
+	if atOnce {
+		w.resigned, w.first = true, true
+	}
+	return w
+}
+
+func (w *Watch) draw() { w.jitter = time.Duration(w.random() * float64(w.interval)) }
+
+// Heard notes proof of a living master that polls every interval. A candidacy ends by it.
+func (w *Watch) Heard(now, interval time.Duration) {
+	w.heard, w.interval, w.resigned, w.until = now, interval, false, 0
+	w.draw()
+}
+
+// Successor notes whether the master names this node as its first successor.
+func (w *Watch) Successor(first bool) { w.first = first }
+
+// Resigned notes that the master said it stops, naming this node its successor or another. It may be an old recording: it makes nobody
+// master, since a living one objects.
+func (w *Watch) Resigned(successor bool) { w.resigned, w.first = true, successor }
+
+// Objected notes that somebody knows better: a living master, or a candidate of higher rank. This node holds back for a while.
+func (w *Watch) Objected(now time.Duration) {
+	w.until, w.resigned = 0, false
+	w.calm = now + time.Duration(calmPolls*float64(w.interval))
+	w.draw()
+}
+
+// Candidate says whether a candidacy is under way.
+func (w *Watch) Candidate() bool { return w.until != 0 }
+
+// Deadline is when Tick has something to do.
+func (w *Watch) Deadline() time.Duration {
+	if !w.may {
+		return math.MaxInt64
+	}
+	if w.until != 0 {
+		return w.until
+	}
+	polls := func(n float64) time.Duration { return w.heard + time.Duration(n*float64(w.interval)) }
+	var at time.Duration
+	switch {
+	case w.resigned && w.first:
+		at = w.heard
+	case w.resigned:
+		at = polls(1) + w.jitter
+	case w.first:
+		at = polls(firstPolls)
+	default:
+		at = polls(otherPolls) + w.jitter
+	}
+	return max(at, w.calm)
+}
+
+// Tick says what is due.
+func (w *Watch) Tick(now time.Duration) Action {
+	switch {
+	case now < w.Deadline():
+		return Nothing
+	case w.until == 0:
+		w.until = now + ObjectionWait(w.interval)
+		return Stand
+	}
+	w.until = 0
+	w.heard = now // whoever takes office has a living master
+	return Take
+}
