@@ -17,10 +17,11 @@ import (
 // Role says what this node is in its LAN.
 type Role string
 
-// The roles of this version.
+// The roles.
 const (
-	RoleSlave  Role = "slave"  // answers polls and follows
-	RoleMaster Role = "master" // polls and averages
+	RoleAuto   Role = "auto"   // master or slave, by election
+	RoleSlave  Role = "slave"  // answers polls and follows, never master
+	RoleMaster Role = "master" // stands for master as soon as it starts
 )
 
 // StepPolicy says when the clock may be stepped instead of slewed.
@@ -44,7 +45,7 @@ const (
 
 // Config is everything an operator may decide. Load, Parse and Default return it complete and valid.
 type Config struct {
-	Role         Role           // RoleSlave or RoleMaster
+	Role         Role           // RoleAuto, RoleSlave or RoleMaster
 	Group        string         // name of the LAN, 1 to 64 characters; only members of one group hear each other
 	Address      netip.AddrPort // where polls go: an IPv4 or link-local IPv6 multicast or an IPv4 broadcast address
 	UnicastPort  uint16         // UDP port of this node's own socket; 0 = any free one; never Address's port
@@ -59,9 +60,10 @@ type Config struct {
 	StepThreshold time.Duration // for StepAlways: a smaller error is slewed; 1 ms to 240 h
 	MaxSlew       Rate          // largest extra rate while slewing: 1 ppm to 100,000 ppm
 
-	Priority uint8  // rank in elections, the higher the sooner master; 0 = never master
-	Insecure bool   // whether packets without authentication may steer a real clock
-	StateDir string // absolute path of the folder that keeps id, term and drift over restarts
+	Priority uint8    // rank in elections, the higher the sooner master; 0 = never master
+	Trusted  []string // ids of the only nodes that may be master, 16 hex digits each; nil = any
+	Insecure bool     // whether packets without authentication may steer a real clock
+	StateDir string   // absolute path of the folder that keeps id, term and drift over restarts
 
 	Log Log
 
@@ -87,7 +89,7 @@ type Virtual struct {
 // Default returns the configuration of a node whose file is empty.
 func Default() Config {
 	return Config{
-		Role:          RoleSlave,
+		Role:          RoleAuto,
 		Group:         "meantime",
 		Address:       netip.MustParseAddrPort("239.255.52.5:10525"),
 		UnicastPort:   10526,

@@ -37,11 +37,11 @@ type field struct {
 
 // fields lists every key in the order of the reference file.
 var fields = []field{
-	choice("role", func(c *Config) *Role { return &c.Role }, RoleSlave, RoleMaster),
+	choice("role", func(c *Config) *Role { return &c.Role }, RoleAuto, RoleSlave, RoleMaster),
 	words("group", func(c *Config) *string { return &c.Group }, checkGroup),
 	address("address", func(c *Config) *netip.AddrPort { return &c.Address }),
 	integer("unicast_port", func(c *Config) *uint16 { return &c.UnicastPort }, math.MaxUint16),
-	names("interfaces", func(c *Config) *[]string { return &c.Interfaces }),
+	names("interfaces", func(c *Config) *[]string { return &c.Interfaces }, checkInterface),
 	toggle("kernel_stamps", func(c *Config) *bool { return &c.KernelStamps }),
 
 	duration("poll", func(c *Config) *time.Duration { return &c.Poll }, 250*time.Millisecond, 64*time.Second),
@@ -54,6 +54,7 @@ var fields = []field{
 	rate("max_slew", func(c *Config) *Rate { return &c.MaxSlew }, 1*PPM, 100_000*PPM),
 
 	integer("priority", func(c *Config) *uint8 { return &c.Priority }, math.MaxUint8),
+	names("trusted", func(c *Config) *[]string { return &c.Trusted }, checkID),
 	toggle("insecure", func(c *Config) *bool { return &c.Insecure }),
 	words("state_dir", func(c *Config) *string { return &c.StateDir }, checkStateDir),
 
@@ -91,7 +92,7 @@ func scalar(key string, k kind, set func(*Config, string) *fault, get func(*Conf
 func choice[T ~string](key string, at func(*Config) *T, allowed ...T) field {
 	return scalar(key, text, func(c *Config, value string) *fault {
 		if !slices.Contains(allowed, T(value)) {
-			return wrongChoice(key, value, allowed)
+			return wrongChoice(value, allowed)
 		}
 		*at(c) = T(value)
 		return nil
@@ -99,10 +100,7 @@ func choice[T ~string](key string, at func(*Config) *T, allowed ...T) field {
 }
 
 // wrongChoice explains a word that is none of those allowed.
-func wrongChoice[T ~string](key, value string, allowed []T) *fault {
-	if key == "role" && value == "auto" {
-		return &fault{"auto arrives with elections", "master on one host and slave on the others"}
-	}
+func wrongChoice[T ~string](value string, allowed []T) *fault {
 	return &fault{quote(value) + " is not known", either(allowed)}
 }
 
@@ -126,7 +124,7 @@ func level(key string, at func(*Config) *slog.Level) field {
 	levels := []string{"debug", "info", "warn", "error"}
 	return scalar(key, text, func(c *Config, value string) *fault {
 		if !slices.Contains(levels, value) {
-			return wrongChoice(key, value, levels)
+			return wrongChoice(value, levels)
 		}
 		if err := at(c).UnmarshalText([]byte(value)); err != nil {
 			return &fault{err.Error(), either(levels)}
@@ -247,13 +245,14 @@ func unprintable(s string) bool {
 	return !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-func names(key string, at func(*Config) *[]string) field {
+// names is a list of words, each checked by the same rule.
+func names(key string, at func(*Config) *[]string, check func(string) *fault) field {
 	return field{
 		key: key, kind: text, list: true, quote: true,
 		set: func(c *Config, values []string) *fault {
 			for i, name := range values {
-				if name == "" || unprintable(name) || strings.TrimSpace(name) != name || len(name) > 255 {
-					return &fault{quote(name) + " is not the name of an interface", "names such as eth0, or [] for all"}
+				if wrong := check(name); wrong != nil {
+					return wrong
 				}
 				if slices.Contains(values[:i], name) {
 					return &fault{quote(name) + " is named twice", "it once"}
@@ -267,6 +266,22 @@ func names(key string, at func(*Config) *[]string) field {
 		},
 		get: func(c *Config) []string { return *at(c) },
 	}
+}
+
+func checkInterface(name string) *fault {
+	if name == "" || unprintable(name) || strings.TrimSpace(name) != name || len(name) > 255 {
+		return &fault{quote(name) + " is not the name of an interface", "names such as eth0, or [] for all"}
+	}
+	return nil
+}
+
+// checkID takes a node's id as its log shows it.
+func checkID(id string) *fault {
+	value, err := strconv.ParseUint(id, 16, 64)
+	if err != nil || value == 0 || len(id) != 16 || strings.ToLower(id) != id {
+		return &fault{quote(id) + " is not the id of a node", "16 hex digits in quotes, as the log of that node shows its id"}
+	}
+	return nil
 }
 
 func address(key string, at func(*Config) *netip.AddrPort) field {

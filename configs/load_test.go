@@ -111,8 +111,8 @@ func TestParseProblems(t *testing.T) {
 				"f:6: virtual.seed: 18446744073709551616 is too large; write a value from 0 to 18446744073709551615"},
 
 		// words
-		{"role auto", "role: auto", "f:1: role: auto arrives with elections; write master on one host and slave on the others"},
-		{"role", "role: Master", `f:1: role: "Master" is not known; write slave or master`},
+		{"trusted short", "trusted: [\"1234\"]", "f:1: trusted: \"1234\" is not the id of a node; write 16 hex digits in quotes, as the log of that node shows its id"},
+		{"role", "role: Master", `f:1: role: "Master" is not known; write auto, slave or master`},
 		{"step", "step: 5", `f:1: step: "5" is not known; write boot, never or always`},
 		{"level", "log: {level: trace}", `f:1: log.level: "trace" is not known; write debug, info, warn or error`},
 		{"format", "log:\n  format: xml", `f:2: log.format: "xml" is not known; write text or json`},
@@ -162,7 +162,7 @@ func TestParseProblems(t *testing.T) {
 func TestParseAccepts(t *testing.T) {
 	for name, file := range map[string]string{
 		"empty": "", "comments": "# a\n", "byte order mark": "\ufeffpoll: 1s\n", "separator": "---\n",
-		"end": "poll: 1s\n...\n", "carriage returns": "poll: 1s\r\nrole: slave\r\n", "capitals": "kernel_stamps: TRUE",
+		"end": "poll: 1s\n...\n", "carriage returns": "poll: 1s\r\nrole: auto\r\n", "capitals": "kernel_stamps: TRUE",
 		"empty sections": "log: {}\nvirtual: {}", "reference": Reference(), "defaults": Default().YAML(),
 		"anchor without alias": "poll: &x 1s",
 	} {
@@ -192,7 +192,7 @@ func TestParseFlags(t *testing.T) {
 		{"flag completes file", "virtual: {offset: 5s}", "", []Override{dry}},
 		{"file completes flag", "dry_run: true", "", []Override{offset}},
 		{"flag without its mate", "", "--virtual-offset: it says nothing without a dry run; write dry_run: true (or --dry-run), or leave it out", []Override{offset}},
-		{"flag of a wrong value", "", `--role: auto arrives with elections; write master on one host and slave on the others`, []Override{{"--role", "role", []string{"auto"}}}},
+		{"flag of a wrong value", "", `--role: "boss" is not known; write auto, slave or master`, []Override{{"--role", "role", []string{"boss"}}}},
 		{"both", "step: x", "--poll: 5 has no unit; write 5s, if seconds are meant, or 5ms\nf:1: step: \"x\" is not known; write boot, never or always",
 			[]Override{{"--poll", "poll", []string{"5"}}}},
 		{"number", "", `--virtual-seed: "x" is not a whole decimal number; write a number from 0 to 18446744073709551615`, []Override{dry, {"--virtual-seed", "virtual.seed", []string{"x"}}}},

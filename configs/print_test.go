@@ -106,7 +106,7 @@ func explanation(name string) string {
 var other = map[string]string{
 	"role": "master", "group": "hall", "address": `"255.255.255.255:77"`, "unicast_port": "0", "interfaces": "[eth0]",
 	"kernel_stamps": "false", "poll": "500ms", "found_wait": "1.5s", "max_skew": "2h", "step": "always",
-	"step_threshold": "1s", "max_slew": "0.1ppm", "priority": "1", "insecure": "true", "state_dir": "/tmp",
+	"step_threshold": "1s", "max_slew": "0.1ppm", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`, "insecure": "true", "state_dir": "/tmp",
 	"log.level": "debug", "log.format": "json", "dry_run": "true", "virtual.offset": "-1s",
 	"virtual.frequency": "1ppm", "virtual.wander": "1ppb", "virtual.seed": "7", "trace": "file",
 }
@@ -165,7 +165,7 @@ func differing(path string, a, b reflect.Value) []string {
 // random draws a valid configuration.
 func random(r *rand.Rand) Config {
 	c := Default()
-	c.Role = []Role{RoleSlave, RoleMaster}[r.IntN(2)]
+	c.Role = []Role{RoleAuto, RoleSlave, RoleMaster}[r.IntN(3)]
 	c.Group = []string{"a", "12", "true", "null", "~", "- x", "a: b", "#", "*a", "hall ü", `"`, "'"}[r.IntN(12)]
 	c.Interfaces = [][]string{nil, {"eth0"}, {"1", "yes", "Ethernet 2", "a,b"}}[r.IntN(3)]
 	c.Poll = 250*time.Millisecond + time.Duration(r.Int64N(int64(60*time.Second)))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"meantime/configs"
@@ -136,16 +137,28 @@ func listen(cfg configs.Config, log *slog.Logger) (*udp.Conn, error) {
 	return conn, nil
 }
 
+var roles = map[configs.Role]node.Role{
+	configs.RoleAuto: node.RoleAuto, configs.RoleSlave: node.RoleSlave, configs.RoleMaster: node.RoleMaster,
+}
+
+// trusted are the ids that configs has checked.
+func trusted(cfg configs.Config) (ids []netproto.ID) {
+	for _, text := range cfg.Trusted {
+		if id, err := strconv.ParseUint(text, 16, 64); err == nil {
+			ids = append(ids, netproto.ID(id))
+		}
+	}
+	return ids
+}
+
 // nodeConfig tells the node what the configuration says.
 func nodeConfig(cfg configs.Config, st *state, clock sysclock.Clock) node.Config {
 	n := node.Config{
-		ID: st.id, Start: uint32(random64()), Group: netproto.GroupID(cfg.Group), Role: node.RoleSlave,
+		ID: st.id, Start: uint32(random64()), Group: netproto.GroupID(cfg.Group), Role: roles[cfg.Role],
+		Trusted: trusted(cfg), Term: st.term,
 		Dry: cfg.DryRun, Priority: cfg.Priority, Interval: cfg.Poll, MaxSkew: cfg.MaxSkew, FoundWait: cfg.FoundWait,
 		Release: release, MayStep: st.mayStep(), StepThreshold: cfg.StepThreshold, MaxSlew: float64(cfg.MaxSlew),
 		Random: random64,
-	}
-	if cfg.Role == configs.RoleMaster {
-		n.Role = node.RoleMaster
 	}
 	switch cfg.Step {
 	case configs.StepNever:

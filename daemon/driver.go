@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"meantime/daemon/node"
@@ -75,25 +76,32 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 	return d, err
 }
 
-// run serves the node until ctx ends or the clock or a socket fails for good. It closes the link.
+// run serves the node until ctx ends or the clock or a socket fails for good. It closes the link. At a clean end a master hands
+// over to its successor.
 func (d *driver) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	readers := make(chan error, 2)
-	go func() { readers <- d.read(ctx, d.link.ReceiveGroup) }()
-	go func() { readers <- d.read(ctx, d.link.ReceiveUnicast) }()
-	err := d.loop(ctx, readers)
-	cancel(err)
-	closed := d.link.Close()
-	<-readers // loop took none, or the one that failed
-	if err == nil {
-		<-readers
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 2)
+	var readers sync.WaitGroup
+	for _, receive := range []func([]byte) (udp.Packet, error){d.link.ReceiveGroup, d.link.ReceiveUnicast} {
+		readers.Go(func() {
+			if err := d.read(ctx, receive); err != nil {
+				failed <- err
+			}
+		})
 	}
-	return errors.Join(err, closed)
+	err := d.loop(ctx, failed)
+	if err == nil {
+		err = d.handle(func(node.Moment) node.Input { return node.Stop{} })
+	}
+	cancel()
+	err = errors.Join(err, d.link.Close())
+	readers.Wait()
+	return err
 }
 
 // loop is the driver's one goroutine.
-func (d *driver) loop(ctx context.Context, readers <-chan error) error {
+func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 	refresh := time.NewTicker(refreshEvery)
 	defer refresh.Stop()
 	alarm := time.NewTimer(0)
@@ -103,7 +111,7 @@ func (d *driver) loop(ctx context.Context, readers <-chan error) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err = <-readers:
+		case err = <-failed:
 			return fmt.Errorf("receiving: %w", err)
 		case p := <-d.packets:
 			err = d.handle(d.inputOf(p))
@@ -213,6 +221,8 @@ func (d *driver) perform(e node.Effect) error {
 		d.state.synchronised(d.log)
 	case node.NewID:
 		d.state.newID(e.ID, d.log)
+	case node.NewTerm:
+		d.state.newTerm(e.Term, d.log)
 	case node.Note:
 		logNote(d.log, e)
 	}

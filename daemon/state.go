@@ -19,6 +19,7 @@ import (
 // The files of the state directory. Each holds one line.
 const (
 	idFile   = "id"   // this node's id, 16 hex digits
+	termFile = "term" // the highest term obeyed, decimal
 	bootFile = "boot" // the boot of the OS in which the clock was last synchronised
 )
 
@@ -26,6 +27,7 @@ const (
 type state struct {
 	dir  string
 	id   netproto.ID
+	term uint64
 	boot string // this boot; empty where the OS does not say
 }
 
@@ -50,6 +52,9 @@ func openState(dir string, log *slog.Logger) (*state, error) {
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w (name another with state_dir or --state-dir)", err)
+	}
+	if err := s.readTerm(log); err != nil {
+		return nil, err
 	}
 	text, err := s.read(idFile)
 	if err != nil {
@@ -95,6 +100,36 @@ func (s *state) synchronised(log *slog.Logger) {
 	}
 	if err := s.write(bootFile, s.boot); err != nil {
 		log.Warn("cannot remember that the clock was synchronised: a restart may step it again", "err", err)
+	}
+}
+
+// readTerm reads the highest term obeyed. Without one, or with a damaged one, it is 0: the node then believes any master
+// that proves itself.
+func (s *state) readTerm(log *slog.Logger) error {
+	text, err := s.read(termFile)
+	if err != nil || text == "" {
+		return err
+	}
+	term, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		log.Warn("the file with the last term is damaged: ignored", "file", s.path(termFile))
+		return nil
+	}
+	s.term = term
+	return nil
+}
+
+// newTerm keeps a new term.
+func (s *state) newTerm(term uint64, log *slog.Logger) {
+	if s == nil {
+		return
+	}
+	s.term = term
+	if s.dir == "" {
+		return
+	}
+	if err := s.write(termFile, strconv.FormatUint(term, 10)); err != nil {
+		log.Warn("cannot keep the new term", "err", err)
 	}
 }
 

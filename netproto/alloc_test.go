@@ -21,19 +21,31 @@ func parse(packet []byte, scratch []netproto.Entry) error {
 		_, err = netproto.ParseAck(body)
 	case netproto.KindAdjust:
 		_, err = netproto.ParseAdjust(body, scratch)
+	case netproto.KindCandidate:
+		_, err = netproto.ParseCandidate(body)
+	case netproto.KindClaim:
+		_, err = netproto.ParseClaim(body)
+	case netproto.KindResign:
+		_, err = netproto.ParseResign(body)
+	default:
+		panic("Open let kind " + h.Kind.String() + " through")
 	}
 	return err
 }
 
 // appenders returns one Append of each kind, of its fullest packet.
-func appenders() map[string]func([]byte) []byte {
+func appenders() map[netproto.Kind]func([]byte) []byte {
 	h := fullHeader(netproto.FlagVoter)
 	poll, reply, ack, adjust := fullPoll(), fullReply(), fullAck(), fullAdjust(netproto.MaxEntries)
-	return map[string]func([]byte) []byte{
-		"poll":   func(dst []byte) []byte { return poll.Append(dst, h) },
-		"reply":  func(dst []byte) []byte { return reply.Append(dst, h) },
-		"ack":    func(dst []byte) []byte { return ack.Append(dst, h) },
-		"adjust": func(dst []byte) []byte { return adjust.Append(dst, h) },
+	candidate, claim, resign := fullCandidate(), fullClaim(), fullResign()
+	return map[netproto.Kind]func([]byte) []byte{
+		netproto.KindPoll:      func(dst []byte) []byte { return poll.Append(dst, h) },
+		netproto.KindReply:     func(dst []byte) []byte { return reply.Append(dst, h) },
+		netproto.KindAck:       func(dst []byte) []byte { return ack.Append(dst, h) },
+		netproto.KindAdjust:    func(dst []byte) []byte { return adjust.Append(dst, h) },
+		netproto.KindCandidate: func(dst []byte) []byte { return candidate.Append(dst, h) },
+		netproto.KindClaim:     func(dst []byte) []byte { return claim.Append(dst, h) },
+		netproto.KindResign:    func(dst []byte) []byte { return resign.Append(dst, h) },
 	}
 }
 
@@ -41,9 +53,10 @@ const allocRuns = 100
 
 func TestAppendDoesNotAllocate(t *testing.T) {
 	buffer := make([]byte, 0, netproto.MaxPacket)
-	for name, appendTo := range appenders() {
-		if n := testing.AllocsPerRun(allocRuns, func() { buffer = appendTo(buffer[:0]) }); n != 0 {
-			t.Errorf("%s: %v allocations", name, n)
+	all := appenders()
+	for _, kind := range kinds {
+		if n := testing.AllocsPerRun(allocRuns, func() { buffer = all[kind](buffer[:0]) }); n != 0 {
+			t.Errorf("%v: %v allocations", kind, n)
 		}
 	}
 }
@@ -68,12 +81,12 @@ func TestParseDoesNotAllocate(t *testing.T) {
 
 func BenchmarkAppend(b *testing.B) {
 	all := appenders()
-	for _, name := range []string{"poll", "reply", "ack", "adjust"} {
-		b.Run(name, func(b *testing.B) {
+	for _, kind := range kinds {
+		b.Run(kind.String(), func(b *testing.B) {
 			buffer := make([]byte, 0, netproto.MaxPacket)
 			b.ReportAllocs()
 			for b.Loop() {
-				buffer = all[name](buffer[:0])
+				buffer = all[kind](buffer[:0])
 			}
 		})
 	}
@@ -92,10 +105,10 @@ func BenchmarkParse(b *testing.B) {
 			}
 		})
 	}
-	for _, name := range []string{"poll", "reply", "ack", "adjust"} {
-		run(name, all[name](nil), nil)
+	for _, kind := range kinds {
+		run(kind.String(), all[kind](nil), nil)
 	}
-	hostile := all["adjust"](nil)
+	hostile := all[netproto.KindAdjust](nil)
 	hostile[netproto.HeaderLen+netproto.AdjustLen+netproto.MaxEntries*netproto.EntryLen-1] = 1
 	run("hostile", hostile, netproto.ErrValue)
 }

@@ -24,6 +24,12 @@ func full(table string) []byte {
 		return encode(nil, h, fullAck())
 	case "adjust", "entry":
 		return encode(nil, h, fullAdjust(2))
+	case "candidate":
+		return encode(nil, h, fullCandidate())
+	case "claim":
+		return encode(nil, h, fullClaim())
+	case "resign":
+		return encode(nil, h, fullResign())
 	}
 	panic("no such table: " + table)
 }
@@ -59,7 +65,7 @@ var (
 	zero, notZero64 = []uint64{0}, []uint64{1, all64}
 )
 
-// fieldTests is the column "dropped if" of PROTOCOL.md sections 2 to 6.
+// fieldTests is the column "dropped if" of PROTOCOL.md sections 2 to 6 and 10 to 12.
 var fieldTests = []struct {
 	table, field string
 	good, bad    []uint64
@@ -67,7 +73,7 @@ var fieldTests = []struct {
 }{
 	{"header", "magic", []uint64{0x4D54}, []uint64{0, 0x544D, 0x4D55, 0x5D54}, netproto.ErrMagic},
 	{"header", "version", []uint64{1}, []uint64{0, 2, 255}, netproto.ErrVersion},
-	{"header", "kind", []uint64{1}, []uint64{0, 5, 6, 7, 8, 255}, netproto.ErrKind},
+	{"header", "kind", []uint64{1}, []uint64{0, 7, 9, 255}, netproto.ErrKind},
 	{"header", "body length", []uint64{24}, []uint64{0, 23, 25, 65535}, netproto.ErrLength},
 	{"header", "flags", any16, nil, nil},
 	{"header", "group", any32, nil, nil},
@@ -134,6 +140,21 @@ var fieldTests = []struct {
 	{"entry", "slot", any16, nil, nil},
 	{"entry", "standing", []uint64{1, 2, 3, 4}, []uint64{0, 5, 255}, netproto.ErrValue},
 	{"entry", "reserved", zero, []uint64{1, 0x80}, netproto.ErrValue},
+
+	{"candidate", "nonce", notZero64, zero, netproto.ErrValue},
+	{"candidate", "master", any64, nil, nil},
+	{"candidate", "rounds", any32, nil, nil},
+	{"candidate", "priority", []uint64{1, 255}, zero, netproto.ErrValue},
+	{"candidate", "reserved", zero, []uint64{1, 1 << 8, 1 << 16, 1 << 23}, netproto.ErrValue},
+
+	{"claim", "echo", notZero64, zero, netproto.ErrValue},
+	{"claim", "master", any64, nil, nil},
+	{"claim", "rounds", any32, nil, nil},
+	{"claim", "voters", any16, nil, nil},
+	{"claim", "priority", any8, nil, nil},
+	{"claim", "reserved", zero, []uint64{1, 0x80}, netproto.ErrValue},
+
+	{"resign", "successor", any64, nil, nil},
 }
 
 // TestEveryFieldIsChecked writes each value of fieldTests into a packet that is otherwise valid. Every field of
@@ -224,13 +245,14 @@ func TestAppendLeavesOutWhatDoesNotFit(t *testing.T) {
 	}
 }
 
-// TestPacketLengths: the lengths named in PROTOCOL.md sections 3 to 6.
+// TestPacketLengths: the lengths named in PROTOCOL.md sections 3 to 6 and 10 to 12.
 func TestPacketLengths(t *testing.T) {
 	for _, test := range []struct {
 		body any
 		want int
 	}{
 		{fullPoll(), 88}, {fullReply(), 168}, {fullAck(), 80}, {fullAdjust(0), 128}, {fullAdjust(netproto.MaxEntries), 1216},
+		{fullCandidate(), 88}, {fullClaim(), 88}, {fullResign(), 72},
 	} {
 		if got := len(encode(nil, fullHeader(0), test.body)); got != test.want {
 			t.Errorf("%T: %d bytes, want %d", test.body, got, test.want)
@@ -248,7 +270,7 @@ func TestOpenChecksInOrder(t *testing.T) {
 		spoil  func()
 	}{
 		{netproto.ErrValue, func() { layouts["header"].find(t, "seq").put(packet, 0) }},
-		{netproto.ErrKind, func() { layouts["header"].find(t, "kind").put(packet, 5) }},
+		{netproto.ErrKind, func() { layouts["header"].find(t, "kind").put(packet, 7) }},
 		{netproto.ErrTag, func() { packet[len(packet)-1] = 1 }},
 		{netproto.ErrKey, func() { layouts["header"].find(t, "key id").put(packet, 1) }},
 		{netproto.ErrLength, func() { layouts["header"].find(t, "body length").put(packet, 1) }},
@@ -269,6 +291,30 @@ func TestOpenChecksInOrder(t *testing.T) {
 	}
 }
 
+// TestEachKindIsKnown: PROTOCOL.md 7.3. Open lets the kinds of this version through, and SetTime is not one yet.
+func TestEachKindIsKnown(t *testing.T) {
+	known := make(map[netproto.Kind]bool)
+	for _, k := range kinds {
+		known[k] = true
+	}
+	packet := full("poll")
+	f := protocolLayouts(t)["header"].find(t, "kind")
+	for k := range 256 {
+		f.put(packet, uint64(k))
+		_, _, err := netproto.Open(packet)
+		want := netproto.ErrKind
+		if known[netproto.Kind(k)] {
+			want = nil
+		}
+		if err != want {
+			t.Errorf("kind %d: %v, want %v", k, err, want)
+		}
+	}
+	if known[netproto.KindSetTime] {
+		t.Error("SetTime is known")
+	}
+}
+
 // TestEveryTagBitCounts: PROTOCOL.md 1.2 and 1.4.
 func TestEveryTagBitCounts(t *testing.T) {
 	packet := full("ack")
@@ -284,16 +330,16 @@ func TestEveryTagBitCounts(t *testing.T) {
 
 // TestEveryCutIsDropped: any prefix of a packet, whether it declares its length truly or not.
 func TestEveryCutIsDropped(t *testing.T) {
-	for _, table := range []string{"poll", "reply", "ack", "adjust"} {
-		packet := full(table)
+	for _, kind := range kinds {
+		packet := full(kind.String())
 		for n := range len(packet) {
 			if _, _, _, err := decode(packet[:n]); err != netproto.ErrTruncated && err != netproto.ErrLength {
-				t.Errorf("%s cut to %d bytes: %v", table, n, err)
+				t.Errorf("%v cut to %d bytes: %v", kind, n, err)
 			}
 		}
 		for n := 1; n <= len(packet)-netproto.HeaderLen-netproto.TagLen; n++ {
 			if _, _, _, err := decode(cut(packet, n)); err != netproto.ErrTruncated {
-				t.Errorf("%s with a body %d bytes short: %v, want %v", table, n, err, netproto.ErrTruncated)
+				t.Errorf("%v with a body %d bytes short: %v, want %v", kind, n, err, netproto.ErrTruncated)
 			}
 		}
 	}
@@ -341,6 +387,9 @@ func drawNonce(t *rapid.T) netproto.Nonce {
 	return netproto.Nonce(rapid.Uint64Min(1).Draw(t, "nonce"))
 }
 
+// drawID draws an id where 0, none, is one too.
+func drawID(t *rapid.T) netproto.ID { return netproto.ID(rapid.Uint64().Draw(t, "id or none")) }
+
 func drawStamp(t *rapid.T) netproto.Stamp {
 	return netproto.Stamp(rapid.Int64Range(0, int64(netproto.MaxStamp)).Draw(t, "stamp"))
 }
@@ -373,7 +422,7 @@ func drawPoll(t *rapid.T) netproto.Poll {
 func drawReply(t *rapid.T) netproto.Reply {
 	r := netproto.Reply{
 		Echo: drawNonce(t), Nonce: drawNonce(t), T2: drawStamp(t), T3: drawStamp(t), Residual: drawSpan(t),
-		Rate: drawRate(t), Bound: int64(drawStamp(t)), Master: netproto.ID(rapid.Uint64().Draw(t, "master")),
+		Rate: drawRate(t), Bound: int64(drawStamp(t)), Master: drawID(t),
 		Repeat: rapid.Uint8().Draw(t, "repeat"), Priority: rapid.Uint8().Draw(t, "priority"),
 	}
 	if rapid.Bool().Draw(t, "earlier") {
@@ -398,7 +447,7 @@ func drawAdjust(t *rapid.T) netproto.Adjust {
 		Part: rapid.Uint8Max(parts-1).Draw(t, "part"), Parts: parts, Phase: drawPhase(t),
 	}
 	for i := range a.Successors {
-		a.Successors[i] = netproto.ID(rapid.Uint64().Draw(t, "successor"))
+		a.Successors[i] = drawID(t)
 	}
 	for range rapid.IntRange(0, netproto.MaxEntries).Draw(t, "count") {
 		a.Entries = append(a.Entries, netproto.Entry{
@@ -411,15 +460,29 @@ func drawAdjust(t *rapid.T) netproto.Adjust {
 }
 
 func drawBody(t *rapid.T) (netproto.Kind, any) {
-	switch k := netproto.Kind(rapid.Uint8Range(1, 4).Draw(t, "kind")); k {
+	switch k := rapid.SampledFrom(kinds).Draw(t, "kind"); k {
 	case netproto.KindPoll:
 		return k, drawPoll(t)
 	case netproto.KindReply:
 		return k, drawReply(t)
 	case netproto.KindAck:
 		return k, netproto.Ack{Echo: drawNonce(t), Repeat: rapid.Uint8().Draw(t, "repeat")}
-	default:
+	case netproto.KindAdjust:
 		return k, drawAdjust(t)
+	case netproto.KindCandidate:
+		return k, netproto.Candidate{
+			Nonce: drawNonce(t), Master: drawID(t), Rounds: rapid.Uint32().Draw(t, "rounds"),
+			Priority: rapid.Uint8Min(1).Draw(t, "priority"),
+		}
+	case netproto.KindClaim:
+		return k, netproto.Claim{
+			Echo: drawNonce(t), Master: drawID(t), Rounds: rapid.Uint32().Draw(t, "rounds"),
+			Voters: rapid.Uint16().Draw(t, "voters"), Priority: rapid.Uint8().Draw(t, "priority"),
+		}
+	case netproto.KindResign:
+		return k, netproto.Resign{Successor: drawID(t)}
+	default:
+		panic("no such kind: " + k.String())
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package netproto turns the daemon's packets into values and back, and checks who sealed them. PROTOCOL.md holds
-// the same layout byte by byte, with the rules of the round.
+// the same layout byte by byte, with the rules of the round and of the election.
 //
 // It is pure: no socket, no clock, no goroutine, no randomness. Whatever arrives from a network goes through Open and
 // then through one Parse function; neither allocates, so that a flood of hostile packets costs no memory.
@@ -64,4 +64,20 @@
 //	 8 | nonce                                                         |
 //	16 | delta                                                         |
 //	24 | bound                         | slot          |standng|   .   |
+//
+// Candidate, 24 bytes:
+//
+//	 0 | nonce                                                         |
+//	 8 | master                                                        |
+//	16 | rounds                        |priorit|   .       .       .   |
+//
+// Claim, 24 bytes:
+//
+//	 0 | echo                                                          |
+//	 8 | master                                                        |
+//	16 | rounds                        | voters        |priorit|   .   |
+//
+// Resign, 8 bytes:
+//
+//	0 | successor                                                     |
 package netproto

@@ -2,7 +2,7 @@ package netproto
 
 import "encoding/binary"
 
-// Lengths of the bodies by which masters are chosen, in bytes.
+// Lengths in bytes of the bodies by which masters are chosen.
 const (
 	CandidateLen = 24
 	ClaimLen     = 24
@@ -10,7 +10,7 @@ const (
 )
 
 // Append appends the packet that carries p: header, body and tag. It sets the header's kind and key id itself and takes
-// the rest of h as it is; it checks no value. It allocates only if dst lacks room for the packet.
+// the rest of h as it is; it checks no value. It allocates only if dst lacks HeaderLen+CandidateLen+TagLen bytes of room.
 func (p *Candidate) Append(dst []byte, h Header) []byte {
 	start := len(dst)
 	h.Kind = KindCandidate
@@ -23,8 +23,8 @@ func (p *Candidate) Append(dst []byte, h Header) []byte {
 	return seal(dst, start)
 }
 
-// ParseCandidate reads the body of a Candidate. A longer body is read as far as it is known. It returns ErrTruncated for a
-// shorter body and ErrValue for a value outside the ranges of PROTOCOL.md.
+// ParseCandidate reads the body of a Candidate. A longer body is read as far as it is known. It returns ErrTruncated for
+// a shorter body and ErrValue for a value outside the ranges of PROTOCOL.md section 10.
 func ParseCandidate(body []byte) (Candidate, error) {
 	if len(body) < CandidateLen {
 		return Candidate{}, ErrTruncated
@@ -37,7 +37,7 @@ func ParseCandidate(body []byte) (Candidate, error) {
 	return p, nil
 }
 
-// Append appends the packet that carries p, as Candidate's does.
+// Append appends the packet that carries p, as Candidate.Append does with its own.
 func (p *Claim) Append(dst []byte, h Header) []byte {
 	start := len(dst)
 	h.Kind = KindClaim
@@ -51,7 +51,8 @@ func (p *Claim) Append(dst []byte, h Header) []byte {
 	return seal(dst, start)
 }
 
-// ParseClaim reads the body of a Claim; errors are as ParseCandidate's.
+// ParseClaim reads the body of a Claim. A longer body is read as far as it is known. It returns ErrTruncated for a shorter
+// body and ErrValue for a value outside the ranges of PROTOCOL.md section 11.
 func ParseClaim(body []byte) (Claim, error) {
 	if len(body) < ClaimLen {
 		return Claim{}, ErrTruncated
@@ -64,7 +65,7 @@ func ParseClaim(body []byte) (Claim, error) {
 	return p, nil
 }
 
-// Append appends the packet that carries p, as Candidate's does.
+// Append appends the packet that carries p, as Candidate.Append does with its own.
 func (p *Resign) Append(dst []byte, h Header) []byte {
 	start := len(dst)
 	h.Kind = KindResign
@@ -73,7 +74,8 @@ func (p *Resign) Append(dst []byte, h Header) []byte {
 	return seal(dst, start)
 }
 
-// ParseResign reads the body of a Resign; it returns ErrTruncated for a shorter body. Every value is valid.
+// ParseResign reads the body of a Resign. A longer body is read as far as it is known. It returns ErrTruncated for a
+// shorter body; every value is in the range of PROTOCOL.md section 12.
 func ParseResign(body []byte) (Resign, error) {
 	if len(body) < ResignLen {
 		return Resign{}, ErrTruncated

@@ -60,6 +60,23 @@ func goldenVectors() []goldenVector {
 		{"adjust-negative", "negative rotation, phase and delta", voter, negativeAdjust(), nil},
 		{"adjust-max", "34 entries, second part of two", voter, fullAdjust(netproto.MaxEntries), nil},
 		{"adjust-tail", "one entry and 16 bytes behind it", voter, fullAdjust(1), []byte("sixteen bytes on")},
+		{"candidate-minimal", "smallest valid values: no master known, no round taken part in", small,
+			netproto.Candidate{Nonce: 1, Priority: 1}, nil},
+		{"candidate-full", "every field filled, of a voter", voter, fullCandidate(), nil},
+		{"candidate-limits", "every field at its largest; unknown flags", limit,
+			netproto.Candidate{Nonce: 1<<64 - 1, Master: 1<<64 - 1, Rounds: 1<<32 - 1, Priority: 255}, nil},
+		{"candidate-tail", "a body 8 bytes longer than known", voter, fullCandidate(), []byte("tomorrow")},
+		{"claim-minimal", "smallest valid values: no master, no voter, priority 0", small, netproto.Claim{Echo: 1}, nil},
+		{"claim-full", "a master that 7 voting members obey", voter, fullClaim(), nil},
+		{"claim-candidate", "a candidate of higher rank: no master, no voter", voter,
+			netproto.Claim{Echo: 0x1112131415161718, Rounds: 0x61626364, Priority: 200}, nil},
+		{"claim-limits", "every field at its largest; unknown flags", limit,
+			netproto.Claim{Echo: 1<<64 - 1, Master: 1<<64 - 1, Rounds: 1<<32 - 1, Voters: 1<<16 - 1, Priority: 255}, nil},
+		{"claim-tail", "a body 3 bytes longer than known", voter, fullClaim(), []byte{1, 2, 3}},
+		{"resign-minimal", "names nobody", small, netproto.Resign{}, nil},
+		{"resign-full", "names a successor", voter, fullResign(), nil},
+		{"resign-limits", "every field at its largest; unknown flags", limit, netproto.Resign{Successor: 1<<64 - 1}, nil},
+		{"resign-tail", "a body 2 bytes longer than known", voter, fullResign(), []byte{0xFF, 0}},
 	}
 }
 
@@ -105,6 +122,12 @@ func (v goldenVector) wantHeader() netproto.Header {
 		h.Kind = netproto.KindAck
 	case netproto.Adjust:
 		h.Kind = netproto.KindAdjust
+	case netproto.Candidate:
+		h.Kind = netproto.KindCandidate
+	case netproto.Claim:
+		h.Kind = netproto.KindClaim
+	case netproto.Resign:
+		h.Kind = netproto.KindResign
 	}
 	return h
 }
@@ -120,6 +143,7 @@ func badVectors() []badVector {
 	h := fullHeader(netproto.FlagVoter)
 	poll, reply := encode(nil, h, fullPoll()), encode(nil, h, fullReply())
 	ack, adjust := encode(nil, h, fullAck()), encode(nil, h, fullAdjust(1))
+	candidate, claim, resign := encode(nil, h, fullCandidate()), encode(nil, h, fullClaim()), encode(nil, h, fullResign())
 	firstReply := fullReply()
 	firstReply.Earlier = netproto.Earlier{}
 	set := func(packet []byte, at int, values ...byte) []byte {
@@ -141,9 +165,8 @@ func badVectors() []badVector {
 		{"bad-tag-first", "wrong tag, unknown kind and sender 0: the tag is judged first", netproto.ErrTag,
 			set(set(set(poll, len(poll)-16, 0x80), 3, 9), 16, []byte(zero)...)},
 		{"bad-kind-zero", "kind 0", netproto.ErrKind, set(poll, 3, 0)},
-		{"bad-kind-candidate", "reserved kind 5", netproto.ErrKind, set(poll, 3, 5)},
-		{"bad-kind-resign", "reserved kind 6", netproto.ErrKind, set(poll, 3, 6)},
 		{"bad-kind-set-time", "reserved kind 7", netproto.ErrKind, set(poll, 3, 7)},
+		{"bad-kind-nine", "kind 9", netproto.ErrKind, set(poll, 3, 9)},
 		{"bad-sender", "sender 0", netproto.ErrValue, set(poll, 16, []byte(zero)...)},
 		{"bad-seq", "seq 0", netproto.ErrValue, set(poll, 28, 0, 0, 0, 0)},
 		{"bad-poll-short", "body of 23 bytes", netproto.ErrTruncated, cut(poll, 1)},
@@ -158,6 +181,14 @@ func badVectors() []badVector {
 		{"bad-adjust-count", "count 35", netproto.ErrValue, set(adjust, body+39, 35)},
 		{"bad-adjust-missing", "count 2, one entry", netproto.ErrTruncated, set(adjust, body+39, 2)},
 		{"bad-adjust-standing", "standing 5 in the last entry", netproto.ErrValue, set(adjust, body+64+30, 5)},
+		{"bad-candidate-short", "body of 23 bytes", netproto.ErrTruncated, cut(candidate, 1)},
+		{"bad-candidate-nonce", "nonce 0", netproto.ErrValue, set(candidate, body, []byte(zero)...)},
+		{"bad-candidate-priority", "priority 0: its sender never stands", netproto.ErrValue, set(candidate, body+20, 0)},
+		{"bad-candidate-reserved", "last reserved byte 1", netproto.ErrValue, set(candidate, body+23, 1)},
+		{"bad-claim-short", "body of 23 bytes", netproto.ErrTruncated, cut(claim, 1)},
+		{"bad-claim-echo", "echo 0", netproto.ErrValue, set(claim, body, []byte(zero)...)},
+		{"bad-claim-reserved", "reserved byte 1", netproto.ErrValue, set(claim, body+23, 1)},
+		{"bad-resign-short", "body of 7 bytes", netproto.ErrTruncated, cut(resign, 1)},
 	}
 }
 
@@ -167,7 +198,7 @@ var reasonNames = map[error]string{
 	netproto.ErrTag: "ErrTag", netproto.ErrKind: "ErrKind", netproto.ErrValue: "ErrValue",
 }
 
-// TestGoldenVectors: PROTOCOL.md section 10, first table. The bytes of each file are what the code writes, mean what the
+// TestGoldenVectors: PROTOCOL.md section 14, first table. The bytes of each file are what the code writes, mean what the
 // table says, and lie where PROTOCOL.md says.
 func TestGoldenVectors(t *testing.T) {
 	layouts := protocolLayouts(t)
@@ -196,7 +227,7 @@ func TestGoldenVectors(t *testing.T) {
 	}
 }
 
-// TestBadVectors: PROTOCOL.md section 10, second table.
+// TestBadVectors: PROTOCOL.md section 14, second table.
 func TestBadVectors(t *testing.T) {
 	for _, v := range badVectors() {
 		t.Run(v.name, func(t *testing.T) {
@@ -241,18 +272,27 @@ func TestVectorFilesAreAllUsed(t *testing.T) {
 	}
 }
 
-// TestEachKindHasVectors: an accepted vector for every kind of version 1, a dropped one for every reason.
+// TestEachKindHasVectors: two accepted vectors and one with a tail for every kind of version 1, a dropped one for its short
+// body, and one for every reason.
 func TestEachKindHasVectors(t *testing.T) {
-	kinds, reasons := make(map[netproto.Kind]bool), make(map[error]bool)
+	whole, tails, short := make(map[netproto.Kind]int), make(map[netproto.Kind]int), make(map[netproto.Kind]int)
+	reasons := make(map[error]bool)
 	for _, v := range goldenVectors() {
-		kinds[v.wantHeader().Kind] = true
+		if v.tail == nil {
+			whole[v.wantHeader().Kind]++
+		} else {
+			tails[v.wantHeader().Kind]++
+		}
 	}
 	for _, v := range badVectors() {
 		reasons[v.reason] = true
+		if h, _, err := netproto.Open(v.bytes); err == nil && v.reason == netproto.ErrTruncated {
+			short[h.Kind]++
+		}
 	}
-	for k := netproto.KindPoll; k <= netproto.KindAdjust; k++ {
-		if !kinds[k] {
-			t.Errorf("no vector for %v", k)
+	for _, k := range kinds {
+		if whole[k] < 2 || tails[k] < 1 || short[k] < 1 {
+			t.Errorf("%v has %d vectors, %d with a tail, %d with a short body", k, whole[k], tails[k], short[k])
 		}
 	}
 	for reason, name := range reasonNames {

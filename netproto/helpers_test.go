@@ -7,6 +7,12 @@ import (
 	"meantime/netproto"
 )
 
+// kinds lists the kinds of version 1. Where one is missing, TestEachKindIsKnown fails.
+var kinds = []netproto.Kind{
+	netproto.KindPoll, netproto.KindReply, netproto.KindAck, netproto.KindAdjust,
+	netproto.KindCandidate, netproto.KindResign, netproto.KindClaim,
+}
+
 // encode appends the packet for a body of any kind.
 func encode(dst []byte, h netproto.Header, body any) []byte {
 	switch b := body.(type) {
@@ -17,6 +23,12 @@ func encode(dst []byte, h netproto.Header, body any) []byte {
 	case netproto.Ack:
 		return b.Append(dst, h)
 	case netproto.Adjust:
+		return b.Append(dst, h)
+	case netproto.Candidate:
+		return b.Append(dst, h)
+	case netproto.Claim:
+		return b.Append(dst, h)
+	case netproto.Resign:
 		return b.Append(dst, h)
 	}
 	panic(fmt.Sprintf("no such body: %T", body))
@@ -42,6 +54,15 @@ func decode(packet []byte) (h netproto.Header, body any, known int, err error) {
 		var adjust netproto.Adjust
 		adjust, err = netproto.ParseAdjust(raw, nil)
 		body, known = adjust, netproto.AdjustLen+len(adjust.Entries)*netproto.EntryLen
+	case netproto.KindCandidate:
+		body, err = netproto.ParseCandidate(raw)
+		known = netproto.CandidateLen
+	case netproto.KindClaim:
+		body, err = netproto.ParseClaim(raw)
+		known = netproto.ClaimLen
+	case netproto.KindResign:
+		body, err = netproto.ParseResign(raw)
+		known = netproto.ResignLen
 	default:
 		panic("Open let kind " + h.Kind.String() + " through")
 	}
@@ -95,6 +116,18 @@ func fullReply() netproto.Reply {
 }
 
 func fullAck() netproto.Ack { return netproto.Ack{Echo: 0x2122232425262728, Repeat: 1} }
+
+func fullCandidate() netproto.Candidate {
+	return netproto.Candidate{Nonce: 0x1112131415161718, Master: 0x3132333435363738, Rounds: 0x41424344, Priority: 100}
+}
+
+func fullClaim() netproto.Claim {
+	return netproto.Claim{
+		Echo: 0x1112131415161718, Master: 0x0102030405060708, Rounds: 0x51525354, Voters: 7, Priority: 50,
+	}
+}
+
+func fullResign() netproto.Resign { return netproto.Resign{Successor: 0xD0D1D2D3D4D5D6D7} }
 
 func fullEntry(i int) netproto.Entry {
 	return netproto.Entry{

@@ -35,7 +35,7 @@ type Flags uint16
 const (
 	FlagDry         Flags = 1 << 0 // sender steers a virtual clock: it has no vote and no office among real nodes
 	FlagVoter       Flags = 1 << 1 // sender holds itself for a voting member of the header's lineage
-	FlagNeverMaster Flags = 1 << 2 // sender never stands for master (priority 0)
+	FlagNeverMaster Flags = 1 << 2 // sender never stands for master
 	FlagJumped      Flags = 1 << 3 // sender saw its own clock jump since its last Reply
 	FlagKernelRX    Flags = 1 << 4 // T2 and Earlier.T6 of this packet were taken by the kernel
 	FlagKernelTX    Flags = 1 << 5 // Earlier.T3 of this packet was taken by the kernel
@@ -52,7 +52,7 @@ type Header struct {
 	KeyID   uint32 // which key made the tag; 0 = the null key, whose tag is all zeros
 	Sender  ID
 	Start   uint32 // random per start of the sender: tells a restart and a cloned disk
-	Seq     uint32 // the poll round this packet belongs to, counted from 1 by its master
+	Seq     uint32 // the poll round this packet belongs to, counted from 1 by its master; no packet has 0
 	Lineage uint64 // random id of the founding; 0 = not founded yet
 	Term    uint64 // term of the office this packet speaks for or obeys
 }
@@ -161,26 +161,28 @@ type Entry struct {
 	Standing Standing
 }
 
-// Candidate asks whether anybody objects to its sender being master: multicast by who stands for office, unicast by a master to
-// another. Its header's Term is the one that the sender would hold, its flags and Rounds and Priority the sender's rank.
+// Candidate asks whether anybody objects to its sender being master: multicast by who stands for office, unicast by a
+// master to another. Its header's Term is the one that the sender would hold, or does; the sender's rank is Priority,
+// FlagVoter, Rounds and the sender.
 type Candidate struct {
 	Nonce    Nonce  // fresh; a Claim must show it
 	Master   ID     // the master that the sender obeyed last, or is; 0 = none
 	Rounds   uint32 // rounds of LAN time that the sender has taken part in
-	Priority uint8
+	Priority uint8  // never 0
 }
 
-// Claim objects to a Candidate, by unicast: its sender is master, or obeys a living one, or is a candidate of higher rank. Its header's
-// Term is the one that the named master holds.
+// Claim objects to a Candidate, by unicast: its sender is master, or obeys a living one, or is a candidate of higher rank.
+// Its header's Term is the highest that the sender has obeyed; a master's is its own.
 type Claim struct {
 	Echo     Nonce  // the Candidate's nonce
 	Master   ID     // the living master; 0 where the sender is a candidate of higher rank
 	Rounds   uint32 // the sender's, as in Candidate
 	Voters   uint16 // voting members that obeyed the sender in its last round; 0 unless it is master
-	Priority uint8
+	Priority uint8  // the sender's
 }
 
-// Resign says that a master stops, by multicast. It is hearsay as long as nobody takes office: a living master objects.
+// Resign says that a master stops, by multicast. It may be an old recording: it makes nobody master, since a living one
+// objects to whoever stands because of it.
 type Resign struct {
 	Successor ID // who is to stand at once; 0 = anybody
 }

@@ -51,7 +51,7 @@ func (f field) put(block []byte, v uint64) {
 
 var rowPattern = regexp.MustCompile(`^\| (\d+) \| (\d+) \| ([a-z0-9. ]+) \| (\w+)`)
 
-// protocolLayouts reads the layout tables of PROTOCOL.md: header, poll, reply, ack, adjust, entry. The tests take
+// protocolLayouts reads the layout tables of PROTOCOL.md: the header's, one for each kind, and the entry's. The tests take
 // offsets and widths from there and never from the code, so that the document cannot be wrong unseen.
 func protocolLayouts(t testing.TB) map[string]layout {
 	t.Helper()
@@ -90,6 +90,7 @@ func TestProtocolTablesAreWhole(t *testing.T) {
 	lengths := map[string]int{
 		"header": netproto.HeaderLen, "poll": netproto.PollLen, "reply": netproto.ReplyLen,
 		"ack": netproto.AckLen, "adjust": netproto.AdjustLen, "entry": netproto.EntryLen,
+		"candidate": netproto.CandidateLen, "claim": netproto.ClaimLen, "resign": netproto.ResignLen,
 	}
 	layouts := protocolLayouts(t)
 	if len(layouts) != len(lengths) {
@@ -127,6 +128,40 @@ func TestProtocolStatesTheLimits(t *testing.T) {
 	}
 }
 
+var (
+	sentencePattern  = regexp.MustCompile(`(?m)^- (\d+)\.(\d+) `)
+	referencePattern = regexp.MustCompile(`(?:^|[ (])(\d+\.\d+)(?:[ ,;:)\n]|\.[ \n]| \|)`)
+	headingPattern   = regexp.MustCompile(`(?m)^## (\d+)\. `)
+)
+
+// TestProtocolNumbersItsSentences: sections and their sentences count from 1 without a gap, and every reference to a
+// sentence has one.
+func TestProtocolNumbersItsSentences(t *testing.T) {
+	text := protocolText(t)
+	for i, m := range headingPattern.FindAllStringSubmatch(text, -1) {
+		if m[1] != strconv.Itoa(i+1) {
+			t.Errorf("section %s stands where %d belongs", m[1], i+1)
+		}
+	}
+	last, known := make(map[string]int), make(map[string]bool)
+	for _, m := range sentencePattern.FindAllStringSubmatch(text, -1) {
+		last[m[1]]++
+		if m[2] != strconv.Itoa(last[m[1]]) {
+			t.Errorf("sentence %s.%s stands where %s.%d belongs", m[1], m[2], m[1], last[m[1]])
+		}
+		known[m[1]+"."+m[2]] = true
+	}
+	references := referencePattern.FindAllStringSubmatch(text, -1)
+	for _, m := range references {
+		if !known[m[1]] {
+			t.Errorf("no sentence %s", m[1])
+		}
+	}
+	if len(known) == 0 || len(references) <= len(known) {
+		t.Errorf("%d sentences and %d references found: the patterns match too little", len(known), len(references))
+	}
+}
+
 // headerValues lists h in the order of its table.
 func headerValues(h netproto.Header, bodyLen int) []uint64 {
 	return []uint64{
@@ -158,6 +193,12 @@ func bodyValues(body any) []uint64 {
 			uint64(b.Spread), uint64(b.Voters), uint64(b.Members), uint64(b.Part), uint64(b.Parts), uint64(b.Phase),
 			uint64(len(b.Entries)), uint64(b.Successors[0]), uint64(b.Successors[1]), uint64(b.Successors[2]),
 		}
+	case netproto.Candidate:
+		return []uint64{uint64(b.Nonce), uint64(b.Master), uint64(b.Rounds), uint64(b.Priority), 0}
+	case netproto.Claim:
+		return []uint64{uint64(b.Echo), uint64(b.Master), uint64(b.Rounds), uint64(b.Voters), uint64(b.Priority), 0}
+	case netproto.Resign:
+		return []uint64{uint64(b.Successor)}
 	case netproto.Entry:
 		return []uint64{
 			uint64(b.ID), uint64(b.Nonce), uint64(b.Delta), uint64(b.Bound), uint64(b.Slot), uint64(b.Standing), 0,

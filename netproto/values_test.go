@@ -21,6 +21,7 @@ func TestStrings(t *testing.T) {
 		{netproto.KindCandidate.String(), "candidate"},
 		{netproto.KindResign.String(), "resign"},
 		{netproto.KindSetTime.String(), "set-time"},
+		{netproto.KindClaim.String(), "claim"},
 		{netproto.Kind(200).String(), "kind 200"},
 		{netproto.PhaseGathering.String(), "gathering"},
 		{netproto.PhaseKeeping.String(), "keeping"},

@@ -22,7 +22,7 @@ var runFlags = []struct {
 	flag, key, usage string
 	toggle           bool
 }{
-	{flag: "role", key: "role", usage: "what this node does, the `role`: slave or master"},
+	{flag: "role", key: "role", usage: "what this node does, the `role`: auto, slave or master"},
 	{flag: "interface", key: "interfaces", usage: "network interface `name` to use; may be repeated"},
 	{flag: "poll", key: "poll", usage: "`time` between two polls, such as 1s"},
 	{flag: "insecure", key: "insecure", usage: "obey packets that nothing authenticates", toggle: true},

@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// FaultKind is what can befall a LAN.
+type FaultKind uint8
+
+// The kinds. For is how long it lasts; 0 means for ever where that makes sense.
+const (
+	Kill      FaultKind = iota // the daemon ends at once (kill -9) and starts again after For; its clock goes on as last steered
+	Stop                       // the daemon ends cleanly and starts again after For
+	Wipe                       // as Kill, and the state directory is lost: a new id, no term, as if never synchronised
+	Power                      // the host loses power and boots after For: its wall clock comes from the battery's, off by up to Amount
+	Freeze                     // the process is stopped for For (SIGSTOP): it handles nothing, packets queue up, its clock goes on
+	VMPause                    // the virtual machine is stopped for For: the process, the wall clock and the raw oscillator
+	Suspend                    // as VMPause, but the wall clock is put right at the end, to within Amount
+	Step                       // another program steps the host's clock by Amount
+	Partition                  // Hosts hear only each other, and the rest only the rest, for For
+	Cut                        // nothing reaches or leaves Hosts for For
+	Deaf                       // nothing reaches Hosts for For; what they send arrives
+	Mute                       // nothing leaves Hosts for For; they hear everything
+	Flap                       // Cut and mended in turns of Amount each, for For
+	Lossy                      // a fraction, Amount as nanoseconds in a second, of all packets is lost for For: 300ms = 30 %
+	kinds                      // how many there are
+)
+
+// Faults of all members, named in a Fault's Hosts.
+const (
+	Master = -1 // whoever polled last when the fault comes
+	All    = -2 // every host
+)
+
+var kindNames = [kinds]string{
+	"kill", "stop", "wipe", "power", "freeze", "vmpause", "suspend", "step", "partition", "cut", "deaf", "mute", "flap", "lossy",
+}
+
+// String names the kind as --faults does.
+func (k FaultKind) String() string {
+	if k < kinds {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// Fault is one thing that happens in a run.
+type Fault struct {
+	Kind   FaultKind
+	Hosts  []int // indices of members, or Master, or All
+	At     time.Duration
+	For    time.Duration
+	Amount time.Duration // what it means depends on the kind
+}
+
+// String writes a fault as ParseFaults reads it: kind:hosts@at+for~amount, for instance kill:master@60s+10s or partition:0.1@60s+30s.
+func (f Fault) String() string {
+	var b strings.Builder
+	b.WriteString(f.Kind.String())
+	if len(f.Hosts) > 0 {
+		b.WriteByte(':')
+	}
+	for i, h := range f.Hosts {
+		if i > 0 {
+			b.WriteByte('.')
+		}
+		switch h {
+		case Master:
+			b.WriteString("master")
+		case All:
+			b.WriteString("all")
+		default:
+			b.WriteString(strconv.Itoa(h))
+		}
+	}
+	fmt.Fprintf(&b, "@%v", f.At)
+	if f.For > 0 {
+		fmt.Fprintf(&b, "+%v", f.For)
+	}
+	if f.Amount != 0 {
+		fmt.Fprintf(&b, "~%v", f.Amount)
+	}
+	return b.String()
+}
+
+// Faults is a list that writes itself as ParseFaults reads it.
+type Faults []Fault
+
+// String joins the faults by commas.
+func (fs Faults) String() string {
+	parts := make([]string, len(fs))
+	for i, f := range fs {
+		parts[i] = f.String()
+	}
+	return strings.Join(parts, ",")
+}
+
+// ParseFaults reads a list of faults, separated by commas. Empty text is an empty list.
+func ParseFaults(text string) ([]Fault, error) {
+	var faults []Fault
+	for part := range strings.SplitSeq(text, ",") {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		f, err := parseFault(part)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", part, err)
+		}
+		faults = append(faults, f)
+	}
+	return faults, nil
+}
+
+// parseFault reads kind:hosts@at+for~amount; +for and ~amount may be missing.
+func parseFault(text string) (f Fault, err error) {
+	head, tail, ok := strings.Cut(text, "@")
+	if !ok {
+		return f, errors.New("when? write kind:hosts@when+duration, for instance kill:master@60s+10s")
+	}
+	kind, hosts, _ := strings.Cut(head, ":")
+	if f.Kind, err = parseKind(kind); err != nil {
+		return f, err
+	}
+	if f.Hosts, err = parseHosts(hosts); err != nil {
+		return f, err
+	}
+	tail, amount, hasAmount := strings.Cut(tail, "~")
+	at, span, hasSpan := strings.Cut(tail, "+")
+	if f.At, err = time.ParseDuration(at); err != nil {
+		return f, fmt.Errorf("when: %w", err)
+	}
+	if hasSpan {
+		if f.For, err = time.ParseDuration(span); err != nil {
+			return f, fmt.Errorf("how long: %w", err)
+		}
+	}
+	if hasAmount {
+		if f.Amount, err = time.ParseDuration(amount); err != nil {
+			return f, fmt.Errorf("how much: %w", err)
+		}
+	}
+	return f, nil
+}
+
+func parseKind(text string) (FaultKind, error) {
+	for k, name := range kindNames {
+		if name == text {
+			return FaultKind(k), nil
+		}
+	}
+	return 0, fmt.Errorf("no such fault; write one of %s", strings.Join(kindNames[:], ", "))
+}
+
+func parseHosts(text string) (hosts []int, err error) {
+	for part := range strings.SplitSeq(text, ".") {
+		switch part {
+		case "":
+		case "master":
+			hosts = append(hosts, Master)
+		case "all":
+			hosts = append(hosts, All)
+		default:
+			h, err := strconv.Atoi(part)
+			if err != nil || h < 0 {
+				return nil, fmt.Errorf("host %q: write master, all or numbers from 0 joined by dots", part)
+			}
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, nil
+}
+
+// check refuses what cannot happen on a LAN of so many nodes in a run of so long.
+func (f Fault) check(nodes int, length time.Duration) error {
+	if f.Kind >= kinds {
+		return errors.New("no such kind")
+	}
+	if len(f.Hosts) == 0 && f.Kind != Lossy {
+		return errors.New("whom? write master, all or host numbers after a colon")
+	}
+	for _, h := range f.Hosts {
+		if h < All || h >= nodes {
+			return fmt.Errorf("host %d: the hosts are 0 to %d", h, nodes-1)
+		}
+	}
+	switch {
+	case f.At < 0 || f.At > length:
+		return fmt.Errorf("at %v: the run ends after %v", f.At, length)
+	case f.For < 0:
+		return fmt.Errorf("for %v: write a duration that is not negative", f.For)
+	case f.For == 0 && f.Kind >= Power && f.Kind <= Suspend:
+		return errors.New("how long? write +duration")
+	case f.Kind == Step && f.Amount == 0:
+		return errors.New("by how much? write ~duration")
+	case f.Kind == Flap && (f.Amount <= 0 || f.For <= 0):
+		return errors.New("write +duration~turn, for instance flap:2@60s+60s~5s")
+	case f.Kind == Lossy && (f.Amount <= 0 || f.Amount > time.Second):
+		return errors.New("what fraction? write ~300ms for 30 %")
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+)
+
+// Report is what a run came to.
+type Report struct {
+	Seed      uint64
+	Simulated time.Duration
+	Nodes     int
+
+	TimeToSync   time.Duration // from the start until every host that runs is on LAN time, within a millisecond of each other; negative: never
+	Disagreement Disagreement  // of the settled hosts, sampled each simulated second from TimeToSync on
+	RMSOffset    time.Duration // of their clocks from their mean
+
+	LANRatePPM        float64 // LAN time's rate against true time over the second half of the run
+	MeanOscillatorPPM float64 // mean error of the oscillators over the same time
+
+	Masters    []Change        // every poll of another host, or under another term, than the one before
+	Takeover   []time.Duration // from a dead master's last poll to the first poll of the next
+	Interval   time.Duration   // from poll to poll, so that Takeover can be told in polls
+	Steps      int             // clocks stepped by the nodes
+	Packets    uint64          // datagrams sent
+	Refused    int             // times a master said that no majority agrees and steered nobody
+	Inputs     uint64          // inputs handled by all nodes: what a run costs
+	Violations []Violation     // of invariants and limits; empty = the run holds
+	TraceHash  uint64          // over every input and effect: the same seed gives the same
+}
+
+// Disagreement is the distance of the fastest clock from the slowest.
+type Disagreement struct{ Median, P95, P99, Max time.Duration }
+
+// Change is a host's first poll under a term.
+type Change struct {
+	At   time.Duration
+	Host int // index of the member
+	Term uint64
+}
+
+// Down stands in Point.Offsets for a host that is not there: not started yet, crashed, or asleep.
+const Down = time.Duration(-1 << 63)
+
+// Point is the LAN as it truly was at an instant.
+type Point struct {
+	At      time.Duration
+	Offsets []time.Duration // of each host's wall clock from true time, or Down; the receiver may keep the slice
+	Master  int             // the host that polled last, −1 before the first poll
+}
+
+// Violation says that an invariant or a limit did not hold. It is an error.
+type Violation struct {
+	Invariant string        // its name, one of the constants
+	At        time.Duration // since the start of the run
+	Host      int           // index of the member, −1 where it is the whole LAN's
+	Seed      uint64
+	Detail    string
+}
+
+// The invariants.
+const (
+	OneMaster  = "one master per node and term"
+	NoStep     = "no step after the first synchronisation"
+	Monotone   = "clocks never go back"
+	RateLimit  = "no clock's rate beyond its limit"
+	Recovery   = "one master soon after the faults cease"
+	Agreement  = "disagreement below its bound"
+	Liars      = "lying slaves under a third move nothing"
+	Continuity = "LAN rate continuous"
+	Refusal    = "no majority, no steering, and said so"
+	Limit      = "limits of the scenario"
+)
+
+// Error tells the whole of it in a line.
+func (v Violation) Error() string {
+	who := "LAN"
+	if v.Host >= 0 {
+		who = fmt.Sprintf("host %d", v.Host)
+	}
+	return fmt.Sprintf("%s: at %v, %s, seed %d: %s", v.Invariant, v.At, who, v.Seed, v.Detail)
+}
+
+// Err returns the first violation, nil if the run holds.
+func (r Report) Err() error {
+	if len(r.Violations) == 0 {
+		return nil
+	}
+	return r.Violations[0]
+}
+
+// Polls tells the takeovers in poll intervals.
+func (r Report) Polls() []float64 {
+	polls := make([]float64, len(r.Takeover))
+	for i, t := range r.Takeover {
+		polls[i] = float64(t) / float64(r.Interval)
+	}
+	return polls
+}
