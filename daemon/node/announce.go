@@ -88,7 +88,8 @@ func saturate(ns int64) uint32 { return uint32(min(max(ns, 0), math.MaxUint32)) 
 func (n *Node) successors() (ids [netproto.Successors]netproto.ID) {
 	var candidates []election.Candidate
 	for _, p := range n.lead.peers {
-		if p.flags&(netproto.FlagNeverMaster|netproto.FlagDry) == 0 || n.cfg.Dry && p.flags&netproto.FlagNeverMaster == 0 {
+		able := p.flags&netproto.FlagNeverMaster == 0 && n.trusted(p.id)
+		if able && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) {
 			candidates = append(candidates, election.Candidate{
 				ID: uint64(p.id), Priority: p.priority, Voter: p.voter(), Rounds: p.rounds,
 			})

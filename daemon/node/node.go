@@ -118,6 +118,10 @@ func (n *Node) packet(p Packet) {
 		n.drop(dropOf(err))
 		return
 	}
+	if h.Term > maxTerm {
+		n.drop(DropValue)
+		return
+	}
 	if h.Group != n.cfg.Group {
 		n.drop(DropGroup)
 		return
@@ -190,6 +194,10 @@ func (n *Node) dispatchElection(h netproto.Header, body []byte, p Packet) error 
 	}
 	return nil
 }
+
+// maxTerm is the highest term believed. Terms rise by one at an election, so nobody comes near it, and adding one to a term never
+// wraps.
+const maxTerm = 1 << 62
 
 // cloneProof is how many packets under the own id, from another start, show a cloned disk: one may be a late packet from
 // before a restart.

@@ -108,7 +108,8 @@ func (n *Node) takeOffice() {
 
 // onCandidate answers a candidate, or another master that asks, if this node knows better. A Candidate is hearsay: it changes nothing here.
 func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
-	if h.Flags&netproto.FlagDry != 0 && !n.cfg.Dry && n.lead == nil {
+	dry := h.Flags&netproto.FlagDry != 0
+	if dry && !n.cfg.Dry && n.lead == nil || !dry && n.cfg.Dry && !n.followsReal() {
 		n.drop(DropDry)
 		return
 	}
@@ -125,6 +126,11 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		return
 	}
 	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface})
+}
+
+// followsReal says whether this node obeys a real master.
+func (n *Node) followsReal() bool {
+	return n.follow != nil && n.follow.master != nil && !n.follow.master.dry
 }
 
 // speaksFor says whether this node objects to a candidate on behalf of its master, of whom it has fresh proof.
@@ -147,7 +153,7 @@ func (n *Node) onClaim(h netproto.Header, c netproto.Claim, p Packet) {
 		return
 	}
 	f := n.follow
-	if f.candidacy == 0 || c.Echo != f.candidacy {
+	if f.candidacy == 0 || c.Echo != f.candidacy || c.Master != 0 && !n.trusted(c.Master) {
 		n.drop(DropUnasked)
 		return
 	}
