@@ -23,12 +23,13 @@ func TestNarrowest(t *testing.T) {
 		raw, wall []int64
 		want      Reading
 	}{
-		{"first is good", []int64{100, 200}, []int64{7}, Reading{Raw: 150, Wall: 7, Width: 100}},
+		{"first is good", []int64{100, 100 + narrowEnough}, []int64{7},
+			Reading{Raw: 100 + narrowEnough/2, Wall: 7, Width: narrowEnough}},
 		{"preempted first", []int64{0, 900_000, 900_400}, []int64{7, 8}, Reading{Raw: 900_200, Wall: 8, Width: 400}},
 		{"best of five", []int64{0, 9000, 15_000, 22_000, 30_000, 36_500}, []int64{1, 2, 3, 4, 5},
 			Reading{Raw: 12_000, Wall: 2, Width: 6000}},
 	} {
-		got, err := narrowest(script(c.raw...), script(c.wall...), 5, 500)
+		got, err := narrowest(script(c.raw...), script(c.wall...), brackets, narrowEnough)
 		if err != nil || got != c.want {
 			t.Errorf("%s: %+v, %v; want %+v", c.name, got, err, c.want)
 		}
