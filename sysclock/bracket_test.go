@@ -44,3 +44,22 @@ func TestNarrowest(t *testing.T) {
 		t.Error("an oscillator that fails later gave a reading")
 	}
 }
+
+func TestHabitLearnsAndForgets(t *testing.T) {
+	var h habit
+	if h.enough() != narrowEnough {
+		t.Errorf("at first enough is %d", h.enough())
+	}
+	for _, w := range []int64{90_000, 80_000, 200_000} {
+		h.saw(w)
+	}
+	if e := h.enough(); e < 100_000 || e > 101_000 {
+		t.Errorf("after a finest of 80 µs enough is %d ns, want a quarter more", e)
+	}
+	for range 1000 {
+		h.saw(900_000)
+	}
+	if h.enough() < 900_000 {
+		t.Errorf("a machine that has become slower is still held to %d ns", h.enough())
+	}
+}

@@ -22,6 +22,7 @@ type linuxClock struct {
 	last     Steering                       // clamped; what a Step has to tell the kernel again
 	steered  bool                           // last is valid
 	lastFreq int64                          // timex units, as last written
+	habit    habit
 }
 
 var (
@@ -66,13 +67,21 @@ func unitMode(status int32) uint32 {
 }
 
 // Read pairs CLOCK_MONOTONIC_RAW and CLOCK_REALTIME.
-func (c *linuxClock) Read() (Reading, error) { return readHost() }
+func (c *linuxClock) Read() (Reading, error) {
+	r, err := readBracket(c.habit.enough())
+	if err == nil {
+		c.habit.saw(r.Width)
+	}
+	return r, err
+}
 
-func readHost() (Reading, error) {
+func readHost() (Reading, error) { return readBracket(narrowEnough) }
+
+func readBracket(enough int64) (Reading, error) {
 	return narrowest(
 		func() (int64, error) { return gettime(unix.CLOCK_MONOTONIC_RAW) },
 		func() (int64, error) { return gettime(unix.CLOCK_REALTIME) },
-		brackets, narrowEnough)
+		brackets, enough)
 }
 
 // gettime reads one clock in ns. On 32-bit machines the seconds end in 2038.

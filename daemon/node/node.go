@@ -53,7 +53,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never}
-	n.clock.read(at)
+	n.clock.start(at, cfg.Frequency)
 	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency)
 	if cfg.Role == RoleMaster {
 		n.lead = newLeader(at.Now)

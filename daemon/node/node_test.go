@@ -195,7 +195,7 @@ func adjustOf(seq uint32, nonce netproto.Nonce, delta time.Duration, change func
 	a := netproto.Adjust{
 		Voters: 2, Members: 2, Parts: 1, Phase: netproto.PhaseKeeping,
 		Rotation: netproto.Rotation{Epoch: netproto.Stamp(wallStart)},
-		Entries: []netproto.Entry{{ID: 2, Nonce: nonce, Delta: int64(delta), Bound: 1000, Standing: netproto.StandingVoter}},
+		Entries:  []netproto.Entry{{ID: 2, Nonce: nonce, Delta: int64(delta), Bound: 1000, Standing: netproto.StandingVoter}},
 	}
 	if change != nil {
 		change(&h, &a)
