@@ -35,7 +35,7 @@ func logNote(log *slog.Logger, n node.Note) {
 func logStatus(log *slog.Logger, s node.Status) {
 	log.Info("status", "state", string(s.State), "master", s.Master.String(), "seq", s.Seq,
 		"members", s.Members, "voters", s.Voters, "spread", s.Spread, "residual", s.Residual, "bound", s.Bound,
-		"frequency_ppm", s.Rate*1e6, "kernel_stamps", s.Kernel, "dropped", s.Drops.Total())
+		"frequency_ppm", s.Rate*1e6, "kernel_stamps", s.Kernel, "dropped", s.Drops.Total()-s.Drops[node.DropOwn])
 	for reason, count := range s.Drops {
 		if count > 0 {
 			log.Debug("dropped", "reason", node.Drop(reason).String(), "count", count)

@@ -56,9 +56,10 @@ const (
 	staUnsync    = 0x40
 )
 
-// ntpAdjtime is the system call itself: golang.org/x/sys has no wrapper.
+// ntpAdjtime is the system call itself: golang.org/x/sys has no wrapper. (Apple deprecates the indirect syscall that this
+// uses on macOS, without a replacement that does not need cgo.)
 func ntpAdjtime(what string, tx *bsdTimex) error {
-	_, _, errno := unix.Syscall(unix.SYS_NTP_ADJTIME, uintptr(unsafe.Pointer(tx)), 0, 0)
+	_, _, errno := unix.Syscall(sysNtpAdjtime, uintptr(unsafe.Pointer(tx)), 0, 0)
 	if errno != 0 {
 		return explain("ntp_adjtime ("+what+")", errno)
 	}

@@ -11,6 +11,8 @@ const (
 	rawClock = unix.CLOCK_MONOTONIC_RAW
 	// monoSteered: rawClock needs no rebuilding.
 	monoSteered = false
+	// sysNtpAdjtime is SYS_ntp_adjtime of XNU (bsd/kern/syscalls.master), macOS 10.13 and later.
+	sysNtpAdjtime = 527
 )
 
 // BootID is the session id that the kernel draws at each boot (sysctl kern.bootsessionuuid).

@@ -12,6 +12,8 @@ const (
 	rawClock = unix.CLOCK_MONOTONIC
 	// monoSteered: the oscillator is rebuilt from rawClock and what was written.
 	monoSteered = true
+	// sysNtpAdjtime is SYS_ntp_adjtime of FreeBSD (sys/kern/syscalls.master).
+	sysNtpAdjtime = 176
 )
 
 // BootID is the boot time that the kernel keeps (sysctl kern.boottime). Weakness: the kernel moves it when the clock is

@@ -43,10 +43,14 @@ func (k *fakeKernel) call(tx *unix.Timex) (int, error) {
 		return -1, k.refuse
 	}
 	if m&unix.ADJ_SETOFFSET != 0 {
-		if tx.Time.Usec < 0 || int64(tx.Time.Usec) >= second {
+		unit := int64(1)
+		if m&unix.ADJ_NANO == 0 {
+			unit = 1000
+		}
+		if tx.Time.Usec < 0 || int64(tx.Time.Usec) >= second/unit {
 			return -1, unix.EINVAL
 		}
-		k.stepped += int64(tx.Time.Sec)*second + int64(tx.Time.Usec)
+		k.stepped += int64(tx.Time.Sec)*second + int64(tx.Time.Usec)*unit
 		k.offset, k.adjtime = 0, 0
 		k.state.Status |= unix.STA_UNSYNC
 		k.state.Maxerror, k.state.Esterror = maxReported, maxReported
@@ -152,16 +156,16 @@ func TestLinuxStepTellsStateAgain(t *testing.T) {
 // Whatever units, constant and flags were there, Close puts them back, keeps the frequency and ends the slew.
 func TestLinuxClosePutsBack(t *testing.T) {
 	for _, c := range []struct {
-		name                string
-		status, want        int32
-		constant, constant2 int64
+		name         string
+		status, want int32
+		constant     int64
 	}{
-		{"fresh boot", unix.STA_UNSYNC, 0, 2, 2},
-		{"ntpd, µs", unix.STA_PLL, unix.STA_PLL, 6, 6},
-		{"ntpd, ns", unix.STA_PLL | unix.STA_NANO, unix.STA_PLL | unix.STA_NANO, 10, 10},
-		{"chrony", unix.STA_NANO, unix.STA_NANO, 7, 7},
-		{"FLL and a leap second", unix.STA_PLL | unix.STA_FLL | unix.STA_INS, unix.STA_PLL | unix.STA_FLL, 0, 0},
-		{"killed predecessor", ours | unix.STA_NANO, ours | unix.STA_NANO, 0, 0},
+		{"fresh boot", unix.STA_UNSYNC, 0, 2},
+		{"ntpd, µs", unix.STA_PLL, unix.STA_PLL, 6},
+		{"ntpd, ns", unix.STA_PLL | unix.STA_NANO, unix.STA_PLL | unix.STA_NANO, 10},
+		{"chrony", unix.STA_NANO, unix.STA_NANO, 7},
+		{"FLL and a leap second", unix.STA_PLL | unix.STA_FLL | unix.STA_INS, unix.STA_PLL | unix.STA_FLL, 0},
+		{"killed predecessor", ours | unix.STA_NANO, ours | unix.STA_NANO, 0},
 	} {
 		k := newFakeKernel()
 		k.state.Status = c.status
@@ -171,10 +175,11 @@ func TestLinuxClosePutsBack(t *testing.T) {
 			t.Errorf("%s: Open changed the status to %#x", c.name, k.state.Status)
 		}
 		mustSteer(t, clock, Steering{Frequency: 10e-6, Phase: 1000, MaxSlew: 1e-3, Synchronised: true})
+		k.state.Status &^= unix.STA_NANO // another program wants µs meanwhile
 		if err := clock.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if k.state.Status != c.want || int64(k.state.Constant) != c.constant2 || k.offset != 0 || k.state.Freq != 655_360 {
+		if k.state.Status != c.want || int64(k.state.Constant) != c.constant || k.offset != 0 || k.state.Freq != 655_360 {
 			t.Errorf("%s: left status %#x (want %#x), constant %d, offset %d, frequency %d",
 				c.name, k.state.Status, c.want, k.state.Constant, k.offset, k.state.Freq)
 		}

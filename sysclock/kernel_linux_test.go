@@ -2,6 +2,7 @@ package sysclock
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"os"
@@ -31,8 +32,9 @@ func inGuest(t *testing.T) {
 }
 
 // awake keeps the guest from long idle sleep until the test ends. The kernel puts a new rate in force when it next does
-// its bookkeeping (timekeeping_advance); asleep without a tick it is late by as much as half a second, and pays the
-// seconds of a slew unequally: 5 % of one was seen missing. On a machine that does anything else this does not show.
+// its bookkeeping (timekeeping_advance), so late ticks make the seconds of a slew unequal. Seen missing of a slew of
+// 10 ms at its end: 2 to 5 % in idle guests, 0.1 to 4 % in awake ones, the more the busier the host. That the late ticks
+// are the cause is inferred, not proven.
 func awake(t *testing.T) {
 	t.Helper()
 	stop := make(chan struct{})
@@ -66,16 +68,31 @@ func quantiles(v []int64) (p50, p99, most int64) {
 	return v[len(v)/2], v[len(v)*99/100], v[len(v)-1]
 }
 
-// sharp reads until the bracket is narrow: a guest is preempted often.
+// sharp is the mean of the narrowest quarter of many readings: a system call of a guest takes tens of µs, and the
+// middle of a single bracket is that uncertain. Raw and Wall are those of one instant, as the mean of pairs is a pair.
 func sharp(t *testing.T) Reading {
 	t.Helper()
-	best := mustRead(t, HostClock())
-	for range 50 {
-		if r := mustRead(t, HostClock()); r.Width < best.Width {
-			best = r
+	const total, kept = 48, 12
+	all := make([]Reading, total)
+	for i := range all {
+		r, err := narrowest(
+			func() (int64, error) { return gettime(unix.CLOCK_MONOTONIC_RAW) },
+			func() (int64, error) { return gettime(unix.CLOCK_REALTIME) }, 1, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
+		all[i] = r
 	}
-	return best
+	slices.SortFunc(all, func(a, b Reading) int { return cmp.Compare(a.Width, b.Width) })
+	mean := all[0]
+	var raw, wall int64
+	for _, r := range all[:kept] {
+		raw += r.Raw - mean.Raw
+		wall += r.Wall - mean.Wall
+	}
+	mean.Raw += raw / kept
+	mean.Wall += wall / kept
+	return mean
 }
 
 // rate is how fast the wall clock gains on the raw oscillator over d, fractional, and its uncertainty.
@@ -120,15 +137,15 @@ func TestKernelOpenChangesNothing(t *testing.T) {
 func TestKernelFrequency(t *testing.T) {
 	c := openKernel(t)
 	var zero float64
-	for _, want := range []float64{0, 100e-6, -100e-6, 500e-6, 700e-6} {
+	for _, want := range []float64{0, 100e-6, -100e-6, 700e-6} {
 		mustSteer(t, c, Steering{Frequency: want})
 		time.Sleep(100 * time.Millisecond) // until it is in force
-		got, unsure := rate(t, 1500*time.Millisecond)
+		got, unsure := rate(t, 2*time.Second)
 		t.Logf("%+7.1f ppm asked: %+8.3f ppm seen (± %.3f)", want*1e6, got*1e6, unsure*1e6)
 		if want == 0 {
 			zero = got
 		}
-		if diff := got - zero - clamp(want, maxFrequency); math.Abs(diff) > 1e-6+unsure {
+		if diff := got - zero - clamp(want, maxFrequency); math.Abs(diff) > 2e-6+unsure/4 { // a mean of twelve is at least so much better
 			t.Errorf("%+.1f ppm asked, %+.3f ppm seen", want*1e6, got*1e6)
 		}
 	}
@@ -177,29 +194,33 @@ func TestKernelKilledSlew(t *testing.T) {
 	}
 	c := openKernel(t)
 	mustSteer(t, c, Steering{})
-	zero, _ := rate(t, time.Second)
+	zero, _ := rate(t, 2*time.Second)
 	killedChild(t)
 	begin, start := sharp(t), time.Now()
-	for i := 1; i <= 24; i++ {
+	for i := 1; i <= 22; i++ {
 		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second)))
 		r := sharp(t)
 		gained := float64(r.Wall-begin.Wall) - float64(r.Raw-begin.Raw)*(1+zero+frequency)
 		rest := adjState(t).Offset
-		// The kernel starts at its next second: after i of ours it has done i or i-1 of its own, and is within the next.
-		least, mostly := phase*(1-math.Pow(.75, float64(i-1))), phase*(1-math.Pow(.75, float64(i+1)))
+		took := math.Round(math.Log(float64(rest)/phase) / math.Log(.75)) // seconds of the kernel so far
 		if i <= 4 || i%4 == 0 {
-			t.Logf("%2d s: slewed %9.0f ns, rest %9d ns (between %.0f and %.0f expected)", i, gained, rest, least, mostly)
+			t.Logf("%2d s: slewed %8.0f ns, rest %8d ns: %.0f times a quarter", i, gained, rest, took)
 		}
-		if noise := 30_000.0; gained < least-noise || gained > mostly+noise {
+		if math.Abs(float64(rest)-phase*math.Pow(.75, took)) > 30 || math.Abs(took-float64(i)) > 1 {
+			t.Errorf("%d s after the kill the rest is %d ns, expected %.0f or a second's neighbour", i, rest, phase*math.Pow(.75, float64(i)))
+		}
+		// The second in progress is paid in part. The slack is for a guest whose ticks come late: see awake.
+		least, mostly, slack := phase*(1-math.Pow(.75, took-1)), phase*(1-math.Pow(.75, took)), phase*.08
+		if gained < least-slack || gained > mostly+slack {
 			t.Errorf("%d s after the kill: slewed %.0f ns, expected %.0f to %.0f", i, gained, least, mostly)
 		}
 	}
 	left, unsure := rate(t, 2*time.Second)
 	left -= zero + frequency
-	t.Logf("26 s after the kill the rate is off by %+.3f ppm (± %.3f)", left*1e6, unsure*1e6)
-	// 10 ms × 0.75^24 × 0.25 = 2.5 µs a second at most.
-	if math.Abs(left) > 4e-6+unsure {
-		t.Errorf("26 s after the kill the rate is still off by %+.3f ppm", left*1e6)
+	t.Logf("24 s after the kill the rate is off by %+.3f ppm (± %.3f)", left*1e6, unsure*1e6)
+	// 10 ms × 0.75^22 × 0.25 = 4.5 µs a second at most.
+	if math.Abs(left) > 6e-6+unsure/4 {
+		t.Errorf("24 s after the kill the rate is still off by %+.3f ppm", left*1e6)
 	}
 	killedLeaves(t, frequency)
 }

@@ -194,10 +194,23 @@ func TestVirtualWanderSize(t *testing.T) {
 	}
 }
 
+// The fraction of a nanosecond goes over from one stretch of the walk to the next.
+func TestVirtualWanderKeepsFraction(t *testing.T) {
+	const seconds = 100_000
+	h := newTrueHost()
+	v := NewVirtual(VirtualConfig{Frequency: 49_999.9e-9, Wander: 1e-18, Rand: rand.New(rand.NewPCG(1, 3))}, h)
+	a := mustRead(t, v)
+	h.pass(seconds*second, 0)
+	b := mustRead(t, v)
+	if d := b.Raw - a.Raw - seconds*second - 4_999_990_000; d < -2 || d > 2 {
+		t.Errorf("off by %d ns after %d stretches", d, seconds)
+	}
+}
+
 // 10^9 s (31 years), steered at every reading with a change of frequency, against a closed form in big floats.
-// MEANTIME_LONG=1 reads each of the seconds; without it every 500th.
+// MEANTIME_LONG=1 reads each of the seconds; without it every 2000th.
 func TestVirtualLongRun(t *testing.T) {
-	step := int64(500)
+	step := int64(2000)
 	if os.Getenv("MEANTIME_LONG") != "" {
 		step = 1
 	}

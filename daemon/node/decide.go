@@ -306,7 +306,7 @@ func (n *Node) ownStanding(offset int64, b ballot, mean berkeley.Mean) netproto.
 		n.note(Warn, "this master's clock is off the majority's: it lost its vote", Attr{"offset", time.Duration(-offset)})
 		return netproto.StandingNewcomer
 	}
-	_, residual := n.servo.Steer(n.at.Raw, n.at.Wall)
+	_, residual := n.steering()
 	limit := int64(time.Millisecond)
 	if l.good++; max(offset, -offset) >= limit || max(residual, -residual) >= limit {
 		l.good = 0

@@ -80,7 +80,7 @@ func (n *Node) turn(r rotation) {
 
 // settle steps the clock where policy allows and slews it otherwise.
 func (n *Node) settle() {
-	_, phase := n.servo.Steer(n.at.Raw, n.at.Wall)
+	_, phase := n.steering()
 	size := max(phase, -phase)
 	first := !n.synced
 	if first {
@@ -108,7 +108,6 @@ func (n *Node) step(phase int64, text string) {
 	n.out = append(n.out, Step{phase})
 	n.note(Info, text, Attr{"by", time.Duration(phase)})
 	n.clock.stepped(phase)
-	n.at.Wall += phase
 	n.deaf = n.at.Now + deafness
 }
 
@@ -119,8 +118,8 @@ func (n *Node) steer() {
 		return
 	}
 	n.steerAt = n.at.Now + steerEvery
-	// The pair kept is at most a moment old and was read well; the one of this input may have been preempted.
-	frequency, phase := n.servo.Steer(n.clock.cur.Raw, n.clock.cur.Wall)
+	frequency, phase := n.steering()
+	n.clock.steered(n.at.Raw, frequency, phase, n.cfg.MaxSlew)
 	n.out = append(n.out, Steer{
 		Frequency: frequency,
 		Phase:     phase,
@@ -128,6 +127,11 @@ func (n *Node) steer() {
 		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
 		EstError:  add(int64(n.servo.RMS()), max(phase, -phase)),
 	})
+}
+
+// steering is what the clock needs to reach the timescale, by the best pair of readings there is.
+func (n *Node) steering() (frequency float64, phase int64) {
+	return n.servo.Steer(n.at.Raw, n.clock.wall(n.at.Raw))
 }
 
 // add sums two quantities that are not negative, saturating.

@@ -193,7 +193,7 @@ func (n *Node) reply(s *session) {
 	r := netproto.Reply{
 		Echo: s.poll, Nonce: nonce,
 		T2: n.stamp(s.t2), T3: n.stamp(n.at.Raw),
-		Residual: line.At(n.at.Raw) - n.at.Wall,
+		Residual: line.At(n.at.Raw) - n.clock.wall(n.at.Raw),
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
 		Repeat:   uint8(s.repeat), Priority: n.cfg.Priority,

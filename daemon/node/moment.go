@@ -13,63 +13,65 @@ type Moment struct {
 	Width int64         // ns: Wall was read within this span of Raw
 }
 
-// clockwork maps wall-clock stamps to the raw oscillator, through the pairs that come with every input.
+// clockwork maps wall-clock stamps to the raw oscillator. It keeps the best pair of readings there is and lets it age: a pair that
+// was read while preempted is wrong by up to half its width, and every stamp mapped through it is bent.
 type clockwork struct {
-	prev, cur Moment
-	pairs     int   // how many of prev, cur are filled
-	finest    int64 // ns: narrowest bracket seen
+	pair   Moment
+	rate   float64 // the wall clock's frequency correction against the raw oscillator, as ordered (fractional)
+	wobble float64 // what it may run off that, while a phase is slewed (fractional)
 }
 
 const (
-	// coarse is how many times the narrowest bracket a pair may be wide and still replace the pair before it: a read
-	// that was preempted is wrong by up to half its width, and would bend every stamp mapped through it.
-	coarse = 8
-	// fine is a width (ns) that is good enough however narrow others were: half of it is within the noise of stamps.
-	fine = 2000
-	// fresh is how long a good pair serves in place of coarse ones. At 500 ppm it is 0.5 ms wrong by then at worst; a
-	// machine whose every read is preempted for a second is in worse trouble.
-	fresh = time.Second
-	// strayAllowance (ns) and strayRate are how far wall and raw may part between two pairs before somebody else must have
-	// moved the clock: reading errors, and the fastest slew that any clock here makes.
+	// restless is the rate (fractional) that a clock may be off what was ordered of it: late ticks, a frequency that takes
+	// effect at the next one, the resolution of the call.
+	restless = 20e-6
+	// strayAllowance (ns) and strayRate are how far wall and raw may part before somebody else must have moved the clock:
+	// reading errors, and the fastest slew that any clock here makes.
 	strayAllowance = 2_000_000
 	strayRate      = 0.15
 )
 
-// read takes in a pair. It returns by how much (ns) the wall clock was moved by somebody else since the last one, 0 if it
-// was not.
+// start takes the first pair, of a clock whose frequency correction is known.
+func (c *clockwork) start(at Moment, rate float64) { c.pair, c.rate = at, rate }
+
+// read takes in a pair, and keeps it if it is better than the one kept has become. It returns by how much (ns) the wall clock was
+// moved by somebody else meanwhile, 0 if it was not.
 func (c *clockwork) read(at Moment) (jump int64) {
-	if c.pairs == 0 {
-		c.cur, c.pairs, c.finest = at, 1, at.Width
-		return 0
-	}
-	c.finest = min(c.finest, at.Width)
-	if at.Width > max(fine, coarse*c.finest) && at.Now-c.cur.Now < fresh {
-		return 0
-	}
-	raw := at.Raw - c.cur.Raw
-	parted := (at.Wall - c.cur.Wall) - raw
-	if math.Abs(float64(parted)) > strayAllowance+strayRate*float64(raw) {
-		c.cur, c.pairs = at, 1
+	parted := at.Wall - c.wall(at.Raw)
+	if math.Abs(float64(parted)) > strayAllowance+strayRate*float64(at.Raw-c.pair.Raw) {
+		c.pair = at
 		return parted
 	}
-	if raw > 0 {
-		c.prev, c.cur, c.pairs = c.cur, at, 2
+	if float64(at.Width)/2 <= c.doubt(at.Raw) {
+		c.pair = at
 	}
 	return 0
 }
 
-// raw maps a stamp of the wall clock (ns since the Unix epoch) to the raw oscillator (ns).
-func (c *clockwork) raw(stamp int64) int64 {
-	back := c.cur.Wall - stamp
-	if c.pairs < 2 || c.cur.Wall <= c.prev.Wall {
-		return c.cur.Raw - back
-	}
-	rate := float64(c.cur.Raw-c.prev.Raw) / float64(c.cur.Wall-c.prev.Wall)
-	return c.cur.Raw - back - int64(math.Round(float64(back)*(rate-1)))
+// doubt is how far off (ns) a wall reading made of the kept pair may be.
+func (c *clockwork) doubt(raw int64) float64 {
+	return float64(c.pair.Width)/2 + (restless+c.wobble)*math.Abs(float64(raw-c.pair.Raw))
 }
 
-// stepped tells that the node itself moved the wall clock by delta ns: the pairs before it are of the old wall.
-func (c *clockwork) stepped(delta int64) {
-	c.cur.Wall += delta
-	c.pairs = min(c.pairs, 1)
+// wall maps a raw reading to the wall clock (ns since the Unix epoch).
+func (c *clockwork) wall(raw int64) int64 {
+	elapsed := raw - c.pair.Raw
+	return c.pair.Wall + elapsed + int64(math.Round(float64(elapsed)*c.rate))
 }
+
+// raw maps a stamp of the wall clock (ns since the Unix epoch) to the raw oscillator (ns).
+func (c *clockwork) raw(stamp int64) int64 {
+	elapsed := stamp - c.pair.Wall
+	return c.pair.Raw + elapsed - int64(math.Round(float64(elapsed)*c.rate/(1+c.rate)))
+}
+
+// steered tells what has just been ordered of the wall clock: a frequency correction, and a phase (ns) to slew at maxSlew at most.
+func (c *clockwork) steered(raw int64, rate float64, phase int64, maxSlew float64) {
+	wall, doubt := c.wall(raw), c.doubt(raw)
+	c.pair.Raw, c.pair.Wall, c.pair.Width = raw, wall, int64(2*doubt)
+	c.rate = rate
+	c.wobble = min(math.Abs(float64(phase))/float64(steerEvery), maxSlew)
+}
+
+// stepped tells that the node itself moved the wall clock by delta ns.
+func (c *clockwork) stepped(delta int64) { c.pair.Wall += delta }

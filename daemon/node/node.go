@@ -56,7 +56,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, term: cfg.Term}
-	n.clock.read(at)
+	n.clock.start(at, cfg.Frequency)
 	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency)
 	n.follow = n.newFollower(cfg.Role == RoleMaster)
 	return n, nil

@@ -46,7 +46,7 @@ type Status struct {
 
 // Status copies out what the node knows.
 func (n *Node) Status() Status {
-	rate, residual := n.servo.Steer(n.clock.cur.Raw, n.clock.cur.Wall)
+	rate, residual := n.steering()
 	s := Status{
 		ID: n.cfg.ID, Role: n.cfg.Role, Dry: n.cfg.Dry, Standing: n.standing, Lineage: n.lineage, Term: n.term,
 		Rate: rate, Residual: time.Duration(residual), Bound: -1, RMS: time.Duration(n.servo.RMS()),

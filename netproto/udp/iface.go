@@ -242,8 +242,8 @@ func (g group) choose(names []string, host []hostInterface) (use []Interface, pr
 			}
 		}
 		if len(use) == 0 {
-			problems = append(problems, &InterfaceError{Err: ErrMissing, Problem: "no network interface is usable",
-				Hint: "plug in the network, or name interfaces: loopback, bridges of containers and tunnels are left out unless named"})
+			hint := "plug in the network, or name interfaces: loopback, tunnels and bridges of containers must be named"
+			problems = append(problems, &InterfaceError{Err: ErrMissing, Problem: "no network interface is usable", Hint: hint})
 		}
 		return use, problems
 	}

@@ -33,7 +33,7 @@ func TestNetns(t *testing.T) {
 	if _, err := exec.LookPath("ip"); err != nil {
 		skipNetns(t, "the command ip (iproute2) is missing")
 	}
-	args := []string{"-test.run=" + "^TestNetns$", "-test.count=1", "-test.timeout=60s"}
+	args := []string{"-test.run=^TestNetns$", "-test.count=1", "-test.timeout=120s"}
 	if testing.Verbose() {
 		args = append(args, "-test.v")
 	}
@@ -184,6 +184,8 @@ func connect(t *testing.T, a, b *netns) {
 	b.ip(t, "link set lo up")
 	setUp(t, a, "10.99.0.1/24", "fe80::1/64")
 	setUp(t, b, "10.99.0.2/24", "fe80::2/64")
+	a.carry(t, "lan0")
+	b.carry(t, "lan0")
 }
 
 // setUp gives lan0 addresses, at once usable, and brings it up.
@@ -192,8 +194,28 @@ func setUp(t *testing.T, n *netns, v4, v6 string) {
 	n.ip(t, fmt.Sprintf("link set lan0 addrgenmode none\n addr add %s brd + dev lan0\n link set lan0 up\n addr add %s dev lan0 nodad", v4, v6))
 }
 
-// warm waits until the kernel stamps of c are trusted.
-func warm(c *Conn) { time.Sleep(time.Until(c.opened.Add(warmUp))) }
+// warm waits until the kernel stamps what is received.
+func warm() { time.Sleep(warmUp) }
+
+// carry waits until the cables at lan0, lan1, … carry: for some milliseconds after both ends are up packets are still
+// dropped, silently.
+func (n *netns) carry(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+			var ifi *net.Interface
+			var err error
+			n.do(func() { ifi, err = net.InterfaceByName(name) })
+			if err == nil && ifi.Flags&net.FlagRunning != 0 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not carry: %+v, %v", name, ifi, err)
+			}
+		}
+	}
+	time.Sleep(2 * time.Millisecond) // the flag is set just before the queue opens
+}
 
 // exchange sends from a to the group and back from b to a, and checks the addresses and the kernel stamps.
 func exchange(t *testing.T, a, b *Conn, aAddr, bAddr string) {
@@ -238,7 +260,7 @@ func testMulticast4(t *testing.T, a, b *netns) {
 	if ca.PortTaken() || ca.LocalAddr().Port() != 10526 {
 		t.Errorf("address %v, port taken %v", ca.LocalAddr(), ca.PortTaken())
 	}
-	warm(cb)
+	warm()
 	for range 3 {
 		exchange(t, ca, cb, "10.99.0.1", "10.99.0.2")
 	}
@@ -254,13 +276,13 @@ func testMulticast4(t *testing.T, a, b *netns) {
 // testSameHost: two nodes on one host talk by the real interface, loopback not being in use.
 func testSameHost(t *testing.T, a, _ *netns) {
 	ca, cb := a.listen(t, Config{Group: group4, Unicast: 10526}), a.listen(t, Config{Group: group4, Unicast: 10526})
-	warm(cb)
+	warm()
 	exchange(t, ca, cb, "10.99.0.1", "10.99.0.1")
 }
 
 func testMulticast6(t *testing.T, a, b *netns) {
 	ca, cb := a.listen(t, Config{Group: group6, Unicast: 10526}), b.listen(t, Config{Group: group6, Interfaces: []string{"lan0"}})
-	warm(cb)
+	warm()
 	for range 3 {
 		exchange(t, ca, cb, "fe80::1%lan0", "fe80::2%lan0")
 	}
@@ -274,7 +296,7 @@ func testMulticast6(t *testing.T, a, b *netns) {
 func testBroadcast(t *testing.T, a, b *netns, group string) {
 	cfg := Config{Group: netip.MustParseAddrPort(group), Unicast: 10526}
 	ca, cb := a.listen(t, cfg), b.listen(t, cfg)
-	warm(cb)
+	warm()
 	exchange(t, ca, cb, "10.99.0.1", "10.99.0.2")
 	// The unicast socket does not take what is broadcast to its port.
 	if _, err := ca.Send([]byte("stray"), netip.MustParseAddrPort("10.99.0.255:10526"), ca.Interfaces()[0].Index); err != nil {
@@ -335,6 +357,8 @@ func testFilters(t *testing.T, a, b *netns) {
 		addr add 10.98.0.1/24 dev lan1
 		link set lan1 up`, b.tid))
 	b.ip(t, "addr add 10.98.0.2/24 dev lan1\n link set lan1 up")
+	a.carry(t, "lan1")
+	b.carry(t, "lan1")
 	ca := a.listen(t, Config{Group: group4, Interfaces: []string{"lan1"}})
 	cb := b.listen(t, Config{Group: group4, Interfaces: []string{"lan0"}})
 	var lan1 *net.Interface
@@ -372,7 +396,7 @@ func testFilters(t *testing.T, a, b *netns) {
 
 func testDownUp(t *testing.T, a, b *netns) {
 	ca, cb := a.listen(t, Config{Group: group4}), b.listen(t, Config{Group: group4, Interfaces: []string{"lan0"}})
-	warm(cb)
+	warm()
 	exchange(t, ca, cb, "10.99.0.1", "10.99.0.2")
 	b.ip(t, "link set lan0 down")
 	b.refresh(t, cb, Change{Name: "lan0", Kind: Left, Err: ErrDown})
@@ -382,6 +406,8 @@ func testDownUp(t *testing.T, a, b *netns) {
 	}
 	b.ip(t, "link set lan0 up\n addr replace fe80::2/64 dev lan0 nodad")
 	b.refresh(t, cb, Change{Name: "lan0", Kind: Joined})
+	a.carry(t, "lan0")
+	b.carry(t, "lan0")
 	drainQueues(t, ca, cb)
 	exchange(t, ca, cb, "10.99.0.1", "10.99.0.2")
 }
@@ -403,7 +429,7 @@ func drainQueues(t *testing.T, conns ...*Conn) {
 
 func testRecreated(t *testing.T, a, b *netns, group netip.AddrPort) {
 	ca, cb := a.listen(t, Config{Group: group}), b.listen(t, Config{Group: group, Interfaces: []string{"lan0"}})
-	warm(cb)
+	warm()
 	from, to := "10.99.0.1", "10.99.0.2"
 	if group == group6 {
 		from, to = "fe80::1%lan0", "fe80::2%lan0"
@@ -417,6 +443,8 @@ func testRecreated(t *testing.T, a, b *netns, group netip.AddrPort) {
 	a.ip(t, fmt.Sprintf("link add lan0 index 77 type veth peer name lan0 netns %d", b.tid))
 	setUp(t, a, "10.99.0.1/24", "fe80::1/64")
 	setUp(t, b, "10.99.0.2/24", "fe80::2/64")
+	a.carry(t, "lan0")
+	b.carry(t, "lan0")
 	a.refresh(t, ca, Change{Name: "lan0", Kind: Joined})
 	b.refresh(t, cb, Change{Name: "lan0", Kind: Joined})
 	drainQueues(t, ca, cb)
@@ -425,6 +453,8 @@ func testRecreated(t *testing.T, a, b *netns, group netip.AddrPort) {
 	a.ip(t, fmt.Sprintf("link del lan0\n link add lan0 index 78 type veth peer name lan0 netns %d", b.tid))
 	setUp(t, a, "10.99.0.1/24", "fe80::1/64")
 	setUp(t, b, "10.99.0.2/24", "fe80::2/64")
+	a.carry(t, "lan0")
+	b.carry(t, "lan0")
 	a.refresh(t, ca, Change{Name: "lan0", Kind: Left, Err: ErrMissing}, Change{Name: "lan0", Kind: Joined})
 	b.refresh(t, cb, Change{Name: "lan0", Kind: Left, Err: ErrMissing}, Change{Name: "lan0", Kind: Joined})
 	drainQueues(t, ca, cb)
@@ -438,7 +468,7 @@ func testRecreated(t *testing.T, a, b *netns, group netip.AddrPort) {
 
 func testReaddressed(t *testing.T, a, b *netns) {
 	ca, cb := a.listen(t, Config{Group: group4}), b.listen(t, Config{Group: group4})
-	warm(cb)
+	warm()
 	exchange(t, ca, cb, "10.99.0.1", "10.99.0.2")
 	for _, n := range []*netns{a, b} {
 		n.ip(t, "addr flush dev lan0 scope global")
@@ -459,7 +489,7 @@ func testReaddressed(t *testing.T, a, b *netns) {
 // testLateInterface: one of two named interfaces comes later; the first Refresh tells of it once.
 func testLateInterface(t *testing.T, a, b *netns) {
 	ca, cb := a.listen(t, Config{Group: group4, Interfaces: []string{"lan0", "lan1"}}), b.listen(t, Config{Group: group4})
-	warm(cb)
+	warm()
 	a.refresh(t, ca, Change{Name: "lan1", Kind: Failed, Err: ErrMissing})
 	a.refresh(t, ca)
 	a.ip(t, fmt.Sprintf("link add lan1 type veth peer name lan1 netns %d", b.tid))
@@ -468,6 +498,8 @@ func testLateInterface(t *testing.T, a, b *netns) {
 	a.refresh(t, ca, Change{Name: "lan1", Kind: Failed, Err: ErrNoAddress})
 	a.ip(t, "addr add 10.98.0.1/24 dev lan1")
 	b.ip(t, "addr add 10.98.0.2/24 dev lan1\n link set lan1 up")
+	a.carry(t, "lan1")
+	b.carry(t, "lan1")
 	a.refresh(t, ca, Change{Name: "lan1", Kind: Joined})
 	b.refresh(t, cb, Change{Name: "lan1", Kind: Joined})
 	sent, err := ca.SendGroup([]byte("poll"))

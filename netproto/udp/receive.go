@@ -54,6 +54,8 @@ func (c *Conn) ReceiveUnicast(buf []byte) (Packet, error) { return c.receive(c.o
 // receive reads until a datagram is acceptable.
 func (c *Conn) receive(s *socket, buf []byte, toGroup bool) (Packet, error) {
 	for {
+		// In the first milliseconds after opening, until the kernel has got round to switching stamping on, packets come
+		// without a stamp. (SO_TIMESTAMPNS would fill in the time of the read; SO_TIMESTAMPING does not.)
 		n, oobn, flags, from, err := s.conn.ReadMsgUDPAddrPort(buf, s.oob[:])
 		now := wallNow()
 		short := flags&msgTrunc != 0
@@ -74,7 +76,7 @@ func (c *Conn) receive(s *socket, buf []byte, toGroup bool) (Packet, error) {
 		}
 		p := Packet{Data: buf[:n], From: c.sender(l, from, ctl.iface), Iface: ctl.iface, ToGroup: toGroup,
 			Stamp: now, Truncated: short}
-		if ctl.stamped && c.warmedUp() {
+		if ctl.stamped {
 			p.Stamp, p.Kernel = ctl.stamp, true
 		}
 		return p, nil
@@ -109,16 +111,4 @@ func (c *Conn) sender(l *links, from netip.AddrPort, iface int) netip.AddrPort {
 		a = a.WithZone(i.Name)
 	}
 	return netip.AddrPortFrom(a, from.Port())
-}
-
-// warmedUp tells whether kernel receive stamps can be trusted yet.
-func (c *Conn) warmedUp() bool {
-	if c.warm.Load() {
-		return true
-	}
-	if time.Since(c.opened) < warmUp {
-		return false
-	}
-	c.warm.Store(true)
-	return true
 }

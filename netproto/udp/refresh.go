@@ -42,9 +42,10 @@ type Change struct {
 	Err   error // an *InterfaceError with Left and Failed, else nil
 }
 
-// Refresh looks at the host's interfaces again: it joins the group on new ones and on ones that were re-created, leaves it on
-// ones that are gone, and notes changed addresses. Call it every few seconds, and when the system tells of a change.
-// It returns what changed; its error means that the interfaces could not be read, and that nothing was changed.
+// Refresh looks at the host's interfaces again: it joins the group on new ones and on ones that were re-created,
+// leaves it on ones that are gone, and notes changed addresses. Call it every few seconds, and when the system tells
+// of a change. It returns what changed; its error means that the interfaces could not be read, and that nothing was
+// changed.
 func (c *Conn) Refresh() ([]Change, error) {
 	host, err := hostInterfaces(c.cfg.Interfaces)
 	if err != nil {

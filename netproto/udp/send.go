@@ -42,7 +42,8 @@ func (c *Conn) SendGroup(b []byte) ([]Sent, error) {
 	for k := range joined {
 		s, err := c.sendGroup(b, &joined[k])
 		if err != nil {
-			errs = append(errs, &InterfaceError{Name: joined[k].Name, Problem: fmt.Sprintf("sending to the group failed: %v", err), Err: err})
+			problem := fmt.Sprintf("sending to the group failed: %v", err)
+			errs = append(errs, &InterfaceError{Name: joined[k].Name, Problem: problem, Err: err})
 			continue
 		}
 		sent = append(sent, s)

@@ -36,9 +36,6 @@ func prepare(fd uintptr, o options) (stamps bool, err error) {
 		set(unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
 		set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 	}
-	if o.broadcast {
-		set(unix.SOL_SOCKET, unix.SO_BROADCAST, 1)
-	}
 	if o.v6 {
 		set(unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
 		set(unix.IPPROTO_IPV6, unix.IPV6_UNICAST_HOPS, hopLimit)

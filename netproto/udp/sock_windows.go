@@ -44,9 +44,6 @@ func prepare(fd uintptr, o options) (stamps bool, err error) {
 		// Else any other process could take over the port by SO_REUSEADDR of its own.
 		set(windows.SOL_SOCKET, soExclusiveAddrUse, 1)
 	}
-	if o.broadcast {
-		set(windows.SOL_SOCKET, windows.SO_BROADCAST, 1)
-	}
 	if o.v6 {
 		set(windows.IPPROTO_IPV6, windows.IPV6_PKTINFO, 1)
 		set(windows.IPPROTO_IPV6, windows.IPV6_UNICAST_HOPS, hopLimit)

@@ -4,15 +4,17 @@
 // A Conn has two sockets. The group socket is bound to the port that all nodes share, also several on one host,
 // and only receives. The unicast socket has a port of its own; everything is sent from it, so that answers come
 // back to it. Both are meant to stay open for the life of the program: the first packets after stamping is switched
-// on would carry the time of their reading.
+// on have no kernel stamp.
 //
 // Hop limits are 1 throughout, 0 for multicast on loopback: meantime does not cross routers. (Unicast on loopback
-// has 1 as well: Linux refuses 0 there, and a loopback packet goes nowhere else.) A group on loopback must be an IPv4 one. macOS
-// refuses to send multicast from loopback: SendGroup says so there.
+// has 1 as well: Linux refuses 0 there, and a loopback packet goes nowhere else.) A group on loopback must be an
+// IPv4 one. macOS refuses to send multicast from loopback: SendGroup says so there.
 //
 // All stamps are nanoseconds since the Unix epoch on the host's system clock, kernel and user stamps alike; Kernel says
 // which one it is. The two are not alike in quality: a user stamp is 10 µs off when idle, 30 ms on a busy machine.
 // Kernel stamps exist on Linux for both directions, on macOS and FreeBSD for received packets, on Windows for none.
+// Among nodes on one Linux host, a group packet on a real interface is stamped as received some 30 µs before it is
+// stamped as sent: its copy for the host itself is made first. Unicast is stamped in the order of events.
 package udp
 
 import (
@@ -25,7 +27,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -54,17 +55,13 @@ const (
 	receiveBuffer = 1 << 20
 	// controlSize in bytes is room for a datagram's control messages; packet info and stamp take 152 at most.
 	controlSize = 256
-	// warmUp is how long after opening a kernel stamp is not yet trusted: the kernel switches stamping on later than it
-	// says, and until then fills in the time of the read. Measured: wrong at once, right after 10 ms.
-	warmUp = 100 * time.Millisecond
 )
 
 // options are what the sockets of a Conn differ in.
 type options struct {
-	v6        bool
-	shared    bool // several processes bind the same port
-	broadcast bool
-	stamps    bool
+	v6     bool
+	shared bool // several processes bind the same port
+	stamps bool
 }
 
 // socket is one UDP socket with the views of it that are needed.
@@ -85,8 +82,6 @@ type Conn struct {
 	shared *socket
 	own    *socket
 	taken  bool
-	opened time.Time
-	warm   atomic.Bool // warmUp has passed
 	links  atomic.Pointer[links]
 	drops  drops
 	close  sync.Once
@@ -147,9 +142,9 @@ func (c *Conn) open(loopback bool) error {
 		// Else the source of packets on loopback would be another interface's address.
 		host = "127.0.0.1"
 	}
-	o := options{v6: c.group.v6, broadcast: c.group.broadcast, stamps: !c.cfg.UserStamps}
+	o := options{v6: c.group.v6, stamps: !c.cfg.UserStamps}
 	var err error
-	c.shared, err = openSocket(network, "", c.group.addr.Port(), options{v6: o.v6, broadcast: o.broadcast, stamps: o.stamps, shared: true})
+	c.shared, err = openSocket(network, "", c.group.addr.Port(), options{v6: o.v6, stamps: o.stamps, shared: true})
 	if err != nil {
 		return fmt.Errorf("opening the group port: %w (does another program hold it for itself?)", err)
 	}
@@ -162,7 +157,6 @@ func (c *Conn) open(loopback bool) error {
 		_ = c.shared.conn.Close()
 		return fmt.Errorf("opening the unicast port: %w", err)
 	}
-	c.opened = time.Now()
 	c.take = c.takeStamp
 	if c.own.stamps {
 		c.ledger = ledger{on: c.stamper.start(c.own.raw), misses: map[int]int{}}
@@ -170,7 +164,7 @@ func (c *Conn) open(loopback bool) error {
 	return nil
 }
 
-// openSocket opens a UDP socket with its options set before it is bound.
+// openSocket opens a UDP socket with its options set before it is bound. Package net allows broadcast on every one.
 func openSocket(network, host string, port uint16, o options) (*socket, error) {
 	s := &socket{}
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
