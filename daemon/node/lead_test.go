@@ -19,6 +19,7 @@ type fake struct {
 	nonce   netproto.Nonce
 	entry   *netproto.Entry // of the last Adjust
 	follows bool            // whether it takes its delta
+	stretch time.Duration   // by how much it makes its delay look longer
 }
 
 func (f *fake) addr() netip.AddrPort {
@@ -34,7 +35,7 @@ func (b *bench) answer(f *fake, seq uint32, echo netproto.Nonce, polled time.Dur
 	t2 := wallStart + int64(polled+wire+f.offset)
 	b.now += 2 * wire
 	r := netproto.Reply{
-		Echo: echo, Nonce: f.nonce, T2: netproto.Stamp(t2), T3: netproto.Stamp(t2 + int64(b.now-polled-2*wire)),
+		Echo: echo, Nonce: f.nonce, T2: netproto.Stamp(t2), T3: netproto.Stamp(t2 + int64(b.now-polled-2*wire-f.stretch)),
 		Bound: int64(f.bound), Priority: 100,
 	}
 	h := netproto.Header{
@@ -406,5 +407,18 @@ func TestRoleAutoHasItsPlaceAndIsRefusedYet(t *testing.T) {
 	_, err := New(Config{ID: 1, Role: RoleAuto, Interval: 1, MaxSlew: 1, Random: func() uint64 { return 1 }}, Moment{})
 	if err == nil {
 		t.Error("role auto was taken")
+	}
+}
+
+// A slave that makes its delay look long, so that its interval holds everybody, moves nobody: two outvote one.
+func TestAWideLiarOfThree(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	b.founded(f...)
+	f[1].follows, f[1].stretch = false, 2*time.Second
+	f[1].offset += time.Second
+	b.round(f...)
+	if d := time.Duration(f[0].entry.Delta); d.Abs() > 100*time.Microsecond {
+		t.Errorf("a liar with a delay of 2 s moved the honest slave by %v", d)
 	}
 }
