@@ -39,8 +39,8 @@ type Doubt struct {
 //	offset = ((Received − Sent) + (Replied − Returned)) / 2
 //	delay  =  (Received − Sent) − (Replied − Returned)
 //
-// The bound is half the delay (rounded up: the offset may be half a ns off), since all of it may have been spent on one leg, plus what the clocks may have parted
-// between the legs, plus the stamps' own error. It returns ErrRange for legs beyond ±146 years.
+// The bound is half the delay, since all of it may have been spent on one leg, plus what the clocks may have parted
+// between the legs, plus the stamps' own error, rounded up. It returns ErrRange for legs or a delay beyond ±146 years.
 func Measure(l Legs, d Doubt) (Sample, error) {
 	if wide(l.Received, l.Sent) || wide(l.Replied, l.Returned) {
 		return Sample{}, ErrRange

@@ -50,8 +50,9 @@ func drawExchange(t *rapid.T) exchange {
 	return e
 }
 
-// doubt is what is known beforehand: the rates' true difference, the true sum of the stamps' errors and 1 ns for the
-// rounding of each of the four readings.
+// doubt is what is known beforehand: the rates' true difference, the true sum of the stamps' errors, 1 ns for the rounding
+// of each of the four readings, and what the rates part while a stamp errs (its product with the skew, here up to 160 ns;
+// Measure sees the time between the legs only by stamps).
 func (e exchange) doubt() Doubt {
 	d := Doubt{Stamp: 4}
 	for _, w := range e.wrong {
@@ -59,6 +60,7 @@ func (e exchange) doubt() Doubt {
 	}
 	apart := e.own.ppb - e.other.ppb
 	d.Skew = float64(max(apart, -apart)) * 1e-9 * 1.001 // seen over an interval of the other clock, which may be slow
+	d.Stamp += 1 + int64(math.Ceil(d.Skew*float64(d.Stamp)))
 	return d
 }
 

@@ -3,7 +3,8 @@ package berkeley
 import "slices"
 
 // rateLimit is how far from the median a frequency correction counts: honest oscillators lie within ±200 ppm of each
-// other, so theirs always count whole, and one liar of n moves the mean by 200 ppm/n at the most.
+// other, so theirs always count whole, and one liar of n moves the mean by 400 ppm/n at the most (from the one end of
+// what counts to the other).
 const rateLimit = 200e-6
 
 // MeanRate is the plain mean of the voters' frequency corrections (fractional), each first clamped to ±200 ppm around

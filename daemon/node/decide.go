@@ -22,8 +22,8 @@ const (
 	patience = 4
 	// forget is how many rounds a member may be silent before it is forgotten.
 	forget = 10
-	// gate is how many times its usual bound a voter's sample may be wide and still count in the mean; gateFloor (ns) is
-	// added, so that on a fast network the scatter of microseconds does not count as a queue.
+	// gate is how many times its own usual bound, and the median voter's, a voter's sample may be wide and still count in the
+	// mean; gateFloor (ns) is added, so that on a fast network the scatter of microseconds does not count as a queue.
 	gate      = 4
 	gateFloor = 50_000
 	// leastTolerance (ns) and wordFactor bound a clock's word on its own error by the median voter's word.
@@ -195,11 +195,11 @@ type ballot struct {
 	who      []int
 }
 
-// ballot collects the readings that count. A voter whose sample waited in a queue is heard, but not counted, unless that
-// would silence half of the voters.
+// ballot collects the readings that count. A voter whose sample waited in a queue, or says so, is heard, but not counted,
+// unless that would silence half of the voters.
 func (n *Node) ballot(peers []*peer, samples []berkeley.Sample) ballot {
 	all, quick := ballot{}, ballot{}
-	limit := n.toleranceLimit(peers)
+	limit, median := n.toleranceLimit(peers), n.medianBound(peers, samples)
 	if n.voter() {
 		own := berkeley.Reading{Bound: min(n.servo.Bound(n.at.Raw), limit)}
 		all.add(own, -1)
@@ -211,7 +211,7 @@ func (n *Node) ballot(peers []*peer, samples []berkeley.Sample) ballot {
 		}
 		r := berkeley.Reading{Offset: samples[i].Offset, Bound: samples[i].Bound + min(p.bound, limit)}
 		all.add(r, i)
-		if usual := p.filter.Usual(); samples[i].Bound/gate <= usual+gateFloor/gate {
+		if narrow := min(p.filter.Usual(), median); samples[i].Bound/gate <= narrow+gateFloor/gate {
 			quick.add(r, i)
 		}
 	}
@@ -224,6 +224,22 @@ func (n *Node) ballot(peers []*peer, samples []berkeley.Sample) ballot {
 func (b *ballot) add(r berkeley.Reading, who int) {
 	b.readings = append(b.readings, r)
 	b.who = append(b.who, who)
+}
+
+// medianBound is the median (the lower of two) of the voters' sample bounds (ns). A slave can make its own delay look long, so that its
+// interval holds everybody's: what counts as narrow is not its word alone.
+func (n *Node) medianBound(peers []*peer, samples []berkeley.Sample) int64 {
+	var bounds []int64
+	for i, p := range peers {
+		if n.votes(p) {
+			bounds = append(bounds, samples[i].Bound)
+		}
+	}
+	if len(bounds) == 0 {
+		return 0
+	}
+	slices.Sort(bounds)
+	return bounds[(len(bounds)-1)/2]
 }
 
 // votes says whether a peer has a voice this round: a voter of this LAN that obeys no other master.

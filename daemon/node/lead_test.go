@@ -19,6 +19,7 @@ type fake struct {
 	nonce   netproto.Nonce
 	entry   *netproto.Entry // of the last Adjust
 	follows bool            // whether it takes its delta
+	stretch time.Duration   // by how much it makes its delay look longer
 }
 
 func (f *fake) addr() netip.AddrPort {
@@ -34,7 +35,7 @@ func (b *bench) answer(f *fake, seq uint32, echo netproto.Nonce, polled time.Dur
 	t2 := wallStart + int64(polled+wire+f.offset)
 	b.now += 2 * wire
 	r := netproto.Reply{
-		Echo: echo, Nonce: f.nonce, T2: netproto.Stamp(t2), T3: netproto.Stamp(t2 + int64(b.now-polled-2*wire)),
+		Echo: echo, Nonce: f.nonce, T2: netproto.Stamp(t2), T3: netproto.Stamp(t2 + int64(b.now-polled-2*wire-f.stretch)),
 		Bound: int64(f.bound), Priority: 100,
 	}
 	h := netproto.Header{
@@ -408,5 +409,19 @@ func TestDryVotesAreIgnoredByARealMaster(t *testing.T) {
 	}
 	if dry.entry == nil || dry.entry.Standing != netproto.StandingNewcomer {
 		t.Errorf("entry %+v, want a newcomer's", dry.entry)
+	}
+}
+// A slave that makes its delay look long, so that its interval holds everybody, moves nobody: two outvote one.
+func TestAWideLiarOfThree(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	b.founded(f...)
+	f[1].follows, f[1].stretch = false, 2*time.Second
+	f[1].offset += 2*time.Second - time.Millisecond // half of the stretch goes into the offset, half into the bound
+	for i := range 20 { // longer than a filter remembers what was usual
+		b.round(f...)
+		if d := time.Duration(f[0].entry.Delta); d.Abs() > 100*time.Microsecond {
+			t.Fatalf("round %d: a liar with a delay of 2 s moved the honest slave by %v", i+1, d)
+		}
 	}
 }

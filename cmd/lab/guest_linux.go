@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	// stopGrace is how long a program may take to stop when told to.
+	stopGrace = 5 * time.Second
+	// lazyPeriod is how often a guest looks whether it is to stop, while its program wants the processor.
+	lazyPeriod = 500 * time.Millisecond
+)
+
+// guest is one kernel as the bed sees it.
+type guest struct {
+	node int
+	dir  string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the kernel has ended
+}
+
+// startGuest boots the kernel of node i+1.
+func startGuest(work string, order *Order, own *GuestOrder, i int) (*guest, error) {
+	g := &guest{node: i + 1, dir: guestDir(work, i+1), done: make(chan struct{})}
+	if err := os.Mkdir(g.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := writeJSON(filepath.Join(g.dir, fileGuest), own); err != nil {
+		return nil, err
+	}
+	console, err := os.Create(filepath.Join(g.dir, fileConsole))
+	if err != nil {
+		return nil, err
+	}
+	defer console.Close()
+	g.cmd = exec.Command(order.UML,
+		"mem="+guestMemory,
+		"rootfstype=hostfs", "root=/dev/root", "rootflags=/", "ro",
+		"init="+filepath.Join(work, fileLab),
+		"vec0:transport=tap,ifname="+tap(i)+",depth=64,gro=0",
+		"con=null", "con0=null,fd:1", "printk.time=1",
+		// Two thirds of the time to boot, for disks, swap and terminals that no guest has.
+		"initcall_blacklist=raid6_select_algo,strp_dev_init,init_zswap", "pty.legacy_count=0",
+		"uml_dir="+filepath.Join(work, "uml"), "umid=node"+strconv.Itoa(g.node),
+		stageGuest+"="+g.dir) // what the kernel does not know it hands to init, as environment
+	g.cmd.Stdout, g.cmd.Stderr = console, console
+	g.cmd.Env = []string{"HOME=" + work, "PATH=" + os.Getenv("PATH")}
+	if !order.Plan.Straight {
+		ring := filepath.Join(g.dir, fileRing)
+		if err := os.WriteFile(ring, make([]byte, ringSize), 0o644); err != nil {
+			return nil, err
+		}
+		g.cmd.Env = append(g.cmd.Env, bend(order.Plan.Nodes[i], filepath.Join(work, filePreload), ring)...)
+	}
+	start := g.cmd.Start
+	if order.Plan.Realtime {
+		start = func() error { return startFirst(g.cmd) }
+	}
+	if err := start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = g.cmd.Wait() // the exit code of a kernel says nothing; what it left behind does
+		close(g.done)
+	}()
+	return g, nil
+}
+
+// bend is the environment that gives a kernel its oscillator.
+func bend(node NodePlan, preload, ring string) []string {
+	return []string{
+		"LD_PRELOAD=" + preload,
+		"MEANTIME_LAB_PPM=" + strconv.FormatFloat(node.PPM, 'f', -1, 64),
+		"MEANTIME_LAB_RING=" + ring,
+	}
+}
+
+// guestOrder is what node i+1 is to do.
+func guestOrder(work string, order *Order, i int) *GuestOrder {
+	role := "slave"
+	if i == 0 {
+		role = "master"
+	}
+	o := &GuestOrder{
+		Node:    i + 1,
+		Work:    work,
+		Address: subnet + strconv.Itoa(i+1) + "/24",
+		IP:      order.IP,
+		Env: []string{
+			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp",
+			"LAB_NODE=" + strconv.Itoa(i+1), "LAB_ROLE=" + role,
+			// Tests that set a clock run only where they are told that the kernel is theirs.
+			"MEANTIME_UML=1",
+		},
+		Offset: order.Plan.Nodes[i].Offset,
+		Limit:  hardLimit(&order.Plan),
+	}
+	for _, word := range order.Argv {
+		o.Argv = append(o.Argv, strings.ReplaceAll(word, rolePlaceholder, role))
+	}
+	return o
+}
+
+// has says that the guest has left this file.
+func (g *guest) has(name string) bool { return exists(filepath.Join(g.dir, name)) }
+
+// alive says why the guest is no longer there.
+func (g *guest) alive() error {
+	select {
+	case <-g.done:
+		return fmt.Errorf("the kernel of node %d has ended: %w\n%s", g.node, errors.New(g.cmd.ProcessState.String()), g.lastWords())
+	default:
+		return nil
+	}
+}
+
+// await waits for a file of the guest.
+func (g *guest) await(ctx context.Context, name string) error {
+	for !g.has(name) {
+		if err := g.alive(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("node %d is not up: %w\n%s", g.node, context.Cause(ctx), g.lastWords())
+		case <-time.After(pollPeriod):
+		}
+	}
+	return nil
+}
+
+// lastWords is the end of what the guest's kernel printed.
+func (g *guest) lastWords() string {
+	const lines = 15
+	data, err := os.ReadFile(filepath.Join(g.dir, fileConsole))
+	if err != nil {
+		return err.Error()
+	}
+	list := strings.Split(strings.TrimSpace(string(data)), "\n")
+	return "  " + strings.Join(list[max(0, len(list)-lines):], "\n  ")
+}
+
+// hostfsMagic is what statfs calls the file system that shows the machine's files in a guest.
+const hostfsMagic = 0x00c0ffee
+
+// inGuest says that this is the first process of a guest.
+func inGuest() bool {
+	var root syscall.Statfs_t
+	err := syscall.Statfs("/", &root)
+	return err == nil && os.Getpid() == 1 && int64(root.Type) == hostfsMagic
+}
+
+// guestMain is the first process of a guest. It never returns: a kernel whose first process ends panics.
+func guestMain(dir string) {
+	if !inGuest() {
+		// What follows would mount over /tmp and power the machine off.
+		fmt.Fprintln(os.Stderr, "lab: this is not a guest of the lab")
+		os.Exit(exitUnable)
+	}
+	var order GuestOrder
+	record := GuestRecord{}
+	err := readJSON(filepath.Join(dir, fileGuest), &order)
+	if err == nil {
+		err = inhabit(&order)
+	}
+	if err == nil {
+		err = serve(dir, &order, &record)
+	}
+	if err != nil {
+		fmt.Println("lab:", err) // on the console
+		record.Error = err.Error()
+	}
+	if err := writeJSON(filepath.Join(dir, fileRecord), &record); err != nil {
+		fmt.Println("lab:", err)
+	}
+	syscall.Sync()
+	fmt.Println("lab: power off:", syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF))
+	select {}
+}
+
+// inhabit makes the bare kernel a place where a daemon can run.
+func inhabit(order *GuestOrder) error {
+	for _, m := range []struct{ what, where, kind string }{
+		{"proc", "/proc", "proc"},
+		{"sysfs", "/sys", "sysfs"},
+		{"tmpfs", "/tmp", "tmpfs"},
+		{"tmpfs", "/run", "tmpfs"},
+	} {
+		if err := syscall.Mount(m.what, m.where, m.kind, 0, ""); err != nil {
+			return fmt.Errorf("mounting %s: %w", m.where, err)
+		}
+	}
+	// The run's directory under its own name, writable. It may lie below /tmp, which is new and empty here.
+	if err := os.MkdirAll(order.Work, 0o755); err != nil {
+		return err
+	}
+	if err := syscall.Mount("none", order.Work, "hostfs", 0, order.Work); err != nil {
+		return fmt.Errorf("mounting %s: %w", order.Work, err)
+	}
+	if err := syscall.Sethostname([]byte("node" + strconv.Itoa(order.Node))); err != nil {
+		return err
+	}
+	for _, line := range []string{
+		"link set lo up",
+		"address add " + order.Address + " broadcast + dev vec0",
+		"link set vec0 up",
+	} {
+		if out, err := exec.Command(order.IP, strings.Fields(line)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("ip %s: %w: %s", line, err, strings.TrimSpace(string(out)))
+		}
+	}
+	return setWall(order.Wall, order.Hz, order.Offset)
+}
+
+// serve samples the guest's clocks, runs its program when told to start and ends it when told to stop.
+func serve(dir string, order *GuestOrder, record *GuestRecord) (err error) {
+	stopSampler := sampler(filepath.Join(dir, fileSamples), filepath.Join(dir, fileRing))
+	defer func() { err = errors.Join(err, stopSampler()) }()
+	if err := touch(filepath.Join(dir, fileReady)); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(order.Limit)
+	if err := awaitFile(filepath.Join(order.Work, fileGo), nil, pollPeriod, deadline); err != nil {
+		return err
+	}
+	p, err := startProgram(dir, order)
+	if err != nil {
+		return err
+	}
+	stop := filepath.Join(order.Work, fileStop)
+	err = awaitFile(stop, p.done, lazyPeriod, deadline)
+	if record.Early = p.ended(); record.Early && err == nil {
+		// Others may still run: the clocks are watched to the end all the same.
+		if err = touch(filepath.Join(dir, fileExited)); err == nil {
+			err = awaitFile(stop, nil, lazyPeriod, deadline)
+		}
+	}
+	during, err1 := readTimex()
+	p.stop(record)
+	after, err2 := readTimex()
+	record.During, record.After = during, after
+	return errors.Join(err, err1, err2)
+}
+
+// awaitFile waits for a file of the bed, looking for it once a period, or until other is closed; a nil other never is.
+func awaitFile(path string, other <-chan struct{}, period time.Duration, deadline time.Time) error {
+	for !exists(path) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("no %s in time", filepath.Base(path))
+		}
+		select {
+		case <-other:
+			return nil
+		case <-time.After(period):
+		}
+	}
+	return nil
+}
+
+// program is what runs in a guest; without a command it is nothing that never ends.
+type program struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// startProgram starts the guest's program, its output in a file.
+func startProgram(dir string, order *GuestOrder) (*program, error) {
+	p := &program{done: make(chan struct{})}
+	if len(order.Argv) == 0 {
+		return p, nil
+	}
+	log, err := os.Create(filepath.Join(dir, fileLog))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	p.cmd = exec.Command(order.Argv[0], order.Argv[1:]...)
+	p.cmd.Env, p.cmd.Dir = order.Env, dir
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_ = p.cmd.Wait() // its state is looked at below
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// ended says that the program has ended.
+func (p *program) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// stop ends the program, by force if need be, and notes how it ended.
+func (p *program) stop(record *GuestRecord) {
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it fails only for one that has ended
+	select {
+	case <-p.done:
+	case <-time.After(stopGrace):
+		record.Killed = true
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	if ok && status.Signaled() {
+		record.Exit = signalled + int(status.Signal())
+		return
+	}
+	record.Exit = p.cmd.ProcessState.ExitCode()
+}

@@ -1,0 +1,183 @@
+package servo
+
+import (
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// straight are n points a second apart on a line that gains ppb ns each second.
+func straight(n int, ppb int64) []point {
+	var points []point
+	for i := range int64(n) {
+		points = append(points, point{raw: i * second, time: noon + i*(second+ppb), bound: 20_000})
+	}
+	return points
+}
+
+// TestFitFindsTheLine: through points without noise, whatever their bounds and wherever they stand, the line is theirs.
+func TestFitFindsTheLine(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ppb := rapid.Int64Range(-500_000, 500_000).Draw(t, "ppb")
+		raw, time := rapid.Int64Range(0, 10*year).Draw(t, "raw"), rapid.Int64Range(0, noon+50*year).Draw(t, "time")
+		var points []point
+		for i := range rapid.IntRange(2, window).Draw(t, "n") {
+			if i > 0 { // gaps of 0.1 s to ten minutes, in ms so that the points are exact
+				gap := rapid.Int64Range(100, 600_000).Draw(t, "gap")
+				raw, time = raw+gap*1_000_000, time+gap*(1_000_000+ppb/1000)
+			}
+			points = append(points, point{raw, time, rapid.Int64Range(0, 1_000_000).Draw(t, "bound")})
+		}
+		want := float64(ppb/1000) * ppm
+		f := fitLine(points)
+		if math.Abs(f.rate-want) > 1e-12 || math.Abs(f.height) > 2 || f.rms > 1 {
+			t.Fatalf("fit %+v through points that gain %v", f, want)
+		}
+	})
+}
+
+// slowFit solves the same equations in 600 bits, with the weights as they are documented.
+func slowFit(points []point) (height, rate float64) {
+	number := func(v float64) *big.Float { return new(big.Float).SetPrec(600).SetFloat64(v) }
+	whole := func(v int64) *big.Float { return new(big.Float).SetPrec(600).SetInt64(v) }
+	times := func(a, b *big.Float) *big.Float { return number(0).Mul(a, b) }
+	less := func(a, b *big.Float) *big.Float { return number(0).Sub(a, b) }
+	quiet := points[0].bound
+	for _, p := range points {
+		quiet = min(quiet, p.bound)
+	}
+	newest := points[len(points)-1]
+	sw, sx, sy, sxx, sxy := number(0), number(0), number(0), number(0), number(0)
+	for _, p := range points {
+		sigma := number(500 + float64(quiet)/4)
+		sigma.Add(sigma, whole(p.bound-quiet))
+		w := number(1)
+		w.Quo(w, times(sigma, sigma))
+		x := whole(p.raw - newest.raw)
+		y := less(whole(p.time-newest.time), x)
+		sw.Add(sw, w)
+		sx.Add(sx, times(w, x))
+		sy.Add(sy, times(w, y))
+		sxx.Add(sxx, times(w, times(x, x)))
+		sxy.Add(sxy, times(w, times(x, y)))
+	}
+	det := less(times(sw, sxx), times(sx, sx))
+	slope := less(times(sw, sxy), times(sx, sy))
+	slope.Quo(slope, det)
+	top := less(sy, times(slope, sx))
+	top.Quo(top, sw)
+	height, _ = top.Float64()
+	rate, _ = slope.Float64()
+	return height, rate
+}
+
+// TestFitAgainstExactArithmetic: float64 costs less than half a nanosecond and a thousandth of a ppm.
+func TestFitAgainstExactArithmetic(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.Int64Range(0, 10*year).Draw(t, "raw")
+		offset := rapid.Int64Range(-noon, noon).Draw(t, "time")
+		var points []point
+		for range rapid.IntRange(2, window).Draw(t, "n") {
+			raw += rapid.Int64Range(second, 60*second).Draw(t, "gap")
+			noise := rapid.Int64Range(-100_000, 100_000).Draw(t, "noise")
+			points = append(points, point{raw, raw + offset + noise, rapid.Int64Range(0, 10_000_000).Draw(t, "bound")})
+		}
+		f := fitLine(points)
+		if height, rate := slowFit(points); math.Abs(f.height-height) > 0.5 || math.Abs(f.rate-rate) > ppm/1000 {
+			t.Fatalf("fit %+v, exactly %v and %v", f, height, rate)
+		}
+	})
+}
+
+// TestFitOfTooLittle: one point, or several at one raw reading, give a height and no slope.
+func TestFitOfTooLittle(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		points []point
+		want   fit
+	}{
+		{"one", []point{{5, 9, 3}}, fit{}},
+		{"two at once", []point{{5, 19, 3}, {5, 9, 3}}, fit{height: 5, rms: 5}},
+		{"one of them useless", []point{{5, 1009, math.MaxInt64 / 2}, {5, 9, 0}}, fit{}},
+	} {
+		got := fitLine(c.points)
+		if math.Abs(got.height-c.want.height) > 1e-9 || got.rate != c.want.rate || math.Abs(got.rms-c.want.rms) > 1e-6 {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+}
+
+// TestFitAverages: the end of a line through n points with noise σ each is known to σ·√((4n−2)/(n(n+1))), nearly 2σ/√n,
+// and the scatter about it tells σ.
+func TestFitAverages(t *testing.T) {
+	const sigma, fits = 10_000.0, 3000
+	for _, n := range []int{minFit, window} {
+		random := rand.New(rand.NewPCG(1, uint64(n)))
+		var ss, rms float64
+		for range fits {
+			points := straight(n, 12_000)
+			newest := points[n-1].time
+			for i := range points {
+				points[i].time += int64(math.Round(sigma * random.NormFloat64()))
+			}
+			f := fitLine(points)
+			e := float64(points[n-1].time-newest) + f.height
+			ss, rms = ss+e*e, rms+f.rms*f.rms
+		}
+		m := float64(n)
+		got, want := math.Sqrt(ss/fits), sigma*math.Sqrt((4*m-2)/(m*(m+1)))
+		if math.Abs(got/want-1) > 0.05 {
+			t.Errorf("%d points: the end is off by %.0f ns, theory says %.0f", n, got, want)
+		}
+		scatter, seen := math.Sqrt(rms/fits), sigma*math.Sqrt((m-2)/m) // two degrees of freedom went into the line
+		if math.Abs(scatter/seen-1) > 0.02 {
+			t.Errorf("%d points: scatter %.0f ns, theory says %.0f", n, scatter, seen)
+		}
+		t.Logf("%d points of σ = %.0f ns: end of the line %.0f ns (theory %.0f, 2σ/√n %.0f), scatter %.0f",
+			n, sigma, got, want, 2*sigma/math.Sqrt(m), scatter)
+	}
+}
+
+// TestQueuesWeighLittle: a point that waited 1 ms, and is 0.5 ms wrong for it, hardly bends the line; were it thought as
+// good as the others, it would.
+func TestQueuesWeighLittle(t *testing.T) {
+	for _, at := range []int{0, 31, 63} {
+		points := straight(window, 12_000)
+		points[at].time += 500_000
+		trusted := end(points)
+		points[at].bound += 1_000_000
+		if got := end(points); math.Abs(got) > 50 || math.Abs(trusted) < 5_000 && at > 0 {
+			t.Errorf("point %d 500 µs off: line %.1f ns off, %.0f if trusted", at, got, trusted)
+		} else {
+			t.Logf("point %d 500 µs off: line %.1f ns off, %.0f if trusted", at, got, trusted)
+		}
+	}
+}
+
+// end is how far the end of a fit is from where the points of straight say.
+func end(points []point) float64 {
+	n := len(points)
+	return float64(points[n-1].time-straight(n, 12_000)[n-1].time) + fitLine(points).height
+}
+
+// TestFitSurvivesAnything: whatever masters say, a fit is made of numbers.
+func TestFitSurvivesAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		points := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) point {
+			return point{
+				raw:   rapid.Int64Range(0, 1<<62).Draw(t, "raw"),
+				time:  rapid.Int64Range(0, 1<<62).Draw(t, "time"),
+				bound: rapid.Int64Range(0, 1<<62).Draw(t, "bound"),
+			}
+		}), 1, window).Draw(t, "points")
+		f := fitLine(points)
+		for _, v := range []float64{f.height, f.rate, f.rms} {
+			if math.IsNaN(v) || math.IsInf(v, 0) {
+				t.Fatalf("%+v", f)
+			}
+		}
+	})
+}

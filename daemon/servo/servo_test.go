@@ -1,0 +1,312 @@
+package servo
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// rotation is a sum of common moves, as netproto.Rotation is: at time t everything has moved by phase + rate·(t − epoch).
+type rotation struct {
+	rate  float64
+	phase int64
+	epoch int64
+}
+
+func (r rotation) at(t int64) int64 { return r.phase + int64(math.Round(float64(t-r.epoch)*r.rate)) }
+
+// turn brings a servo from the sum old to the sum r, as the node does.
+func (r rotation) turn(s *Servo, old rotation) {
+	s.Turn(func(t int64) int64 { return r.at(t) - old.at(t) }, r.rate-old.rate)
+}
+
+// settled is a servo that has been corrected by nothing, once a second, n times.
+func settled(n int, rate float64) *Servo {
+	s := New(0, noon, rate)
+	for i := range int64(n) {
+		s.Correct(i*second, 0, 20_000)
+	}
+	return s
+}
+
+// TestFirstCorrectionsMoveOnlyTheHeight: no slope is believed before minFit points stand.
+func TestFirstCorrectionsMoveOnlyTheHeight(t *testing.T) {
+	s := New(0, noon, 7*ppm)
+	for i := range int64(minFit) {
+		if s.Fitted() || s.Skew() != freeSkew || s.RMS() != 0 {
+			t.Fatalf("after %d points: fitted %v, skew %v, scatter %v", i, s.Fitted(), s.Skew(), s.RMS())
+		}
+		raw := (i + 1) * second
+		want := s.Line().At(raw) + 100_000*i
+		s.Correct(raw, 100_000*i, 20_000)
+		got := s.Line()
+		if i+1 < minFit && got != (Line{Raw: raw, Time: want, Rate: 7 * ppm}) {
+			t.Fatalf("correction %d: line %+v, want height %d", i+1, got, want)
+		}
+	}
+	if !s.Fitted() || s.Skew() != fittedSkew || s.RMS() == 0 || s.Line().Rate == 7*ppm {
+		t.Fatalf("after %d points: fitted %v, skew %v, scatter %v, line %+v", minFit, s.Fitted(), s.Skew(), s.RMS(), s.Line())
+	}
+}
+
+// TestLineArrives: told round after round what is left, a line is on LAN time at once and stays there, and its rate is
+// LAN time's when the first points have left the window.
+func TestLineArrives(t *testing.T) {
+	const gain = 40 * ppm
+	truth := Line{Raw: 0, Time: noon + 3_000_000, Rate: gain}
+	s := New(0, noon, 0)
+	for i := int64(1); i <= 2*window; i++ {
+		raw := i * second
+		s.Correct(raw, truth.At(raw)-s.Line().At(raw), 20_000)
+		if e := s.Line().At(raw) - truth.At(raw); max(e, -e) > 1 {
+			t.Fatalf("round %d: %d ns off", i, e)
+		}
+	}
+	if e := s.Line().Rate - gain; math.Abs(e) > 1e-10 {
+		t.Errorf("rate is %v off", e)
+	}
+}
+
+// TestWindowForgets: points older than the window have no say.
+func TestWindowForgets(t *testing.T) {
+	s := New(0, noon, 0)
+	s.Correct(0, 5_000_000, 20_000)
+	for i := int64(1); i <= window; i++ {
+		raw := i * second
+		s.Correct(raw, noon+raw-s.Line().At(raw), 20_000)
+	}
+	if got := s.Line(); got.Time != noon+got.Raw || math.Abs(got.Rate) > 1e-12 || len(s.points) != window {
+		t.Errorf("%+v after %d points", got, len(s.points))
+	}
+}
+
+func TestJump(t *testing.T) {
+	s := settled(window, 30*ppm)
+	before := s.Line()
+	raw := before.Raw + second
+	s.Jump(raw, -3600*second, -5)
+	if want := (Line{Raw: raw, Time: before.At(raw) - 3600*second, Rate: before.Rate}); s.Line() != want {
+		t.Errorf("line %+v, want %+v", s.Line(), want)
+	}
+	if last, heard := s.Heard(); s.Fitted() || s.RMS() != 0 || len(s.points) != 0 || !heard || last != raw {
+		t.Errorf("the past survived: %d points, scatter %v, heard %v at %d", len(s.points), s.RMS(), heard, last)
+	}
+	if got := s.Bound(raw); got != 0 {
+		t.Errorf("a bound below zero gave %d", got)
+	}
+	for i := range int64(minFit) { // the new past alone makes the next line
+		s.Correct(raw+(i+1)*second, 0, 20_000)
+	}
+	if e := s.Line().Rate - before.Rate; math.Abs(e) > 1e-9 {
+		t.Errorf("after the jump the rate moved by %v", e)
+	}
+}
+
+func TestRatesAreClamped(t *testing.T) {
+	for _, c := range []struct{ given, want float64 }{
+		{0, 0}, {499 * ppm, 499 * ppm}, {501 * ppm, maxRate}, {-1, -maxRate},
+		{math.Inf(1), maxRate}, {math.Inf(-1), -maxRate}, {math.NaN(), 0},
+	} {
+		if got := New(0, 0, c.given).Line().Rate; got != c.want {
+			t.Errorf("New: %v became %v, want %v", c.given, got, c.want)
+		}
+		s := New(0, 0, 0)
+		s.Turn(func(int64) int64 { return 0 }, c.given)
+		if got := s.Line().Rate; got != c.want {
+			t.Errorf("Turn: %v became %v, want %v", c.given, got, c.want)
+		}
+	}
+	s := New(0, noon, 0)
+	for i := range int64(2 * minFit) {
+		s.Correct(i*second, 1_000_000*i, 0)
+	}
+	if got := s.Line().Rate; got != maxRate {
+		t.Errorf("Correct: LAN time that runs off ever faster gave a rate of %v", got)
+	}
+}
+
+// TestBoundGrows: it is boundless before the first delta, then what the measurement and the scatter allow, and more with
+// age; a reading from before the delta makes it no smaller.
+func TestBoundGrows(t *testing.T) {
+	s := New(0, noon, 0)
+	if _, heard := s.Heard(); heard || s.Bound(0) != math.MaxInt64 {
+		t.Error("bounded before the first delta")
+	}
+	s.Correct(second, 0, 20_000)
+	for _, c := range []struct{ raw, want int64 }{{0, 20_000}, {second, 20_000}, {2 * second, 220_000}, {11 * second, 2_020_000}} {
+		if got := s.Bound(c.raw); got != c.want {
+			t.Errorf("one point, at %d: %d, want %d", c.raw, got, c.want)
+		}
+	}
+	s = settled(window, 0)
+	last := s.Line().Raw
+	s.rms = 100
+	for _, c := range []struct{ age, want int64 }{{-second, 20_300}, {0, 20_300}, {second, 21_300}, {3600 * second, 3_620_300}} {
+		if got := s.Bound(last + c.age); got != c.want {
+			t.Errorf("fitted, after %d: %d, want %d", c.age, got, c.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		a := last + rapid.Int64Range(0, 10*year).Draw(t, "age")
+		b := a + rapid.Int64Range(0, 10*year).Draw(t, "further")
+		if s.Bound(a) > s.Bound(b) {
+			t.Fatalf("bound %d at %d, %d later", s.Bound(a), a, s.Bound(b))
+		}
+	})
+}
+
+func TestSteer(t *testing.T) {
+	s := New(10*second, noon, 20*ppm)
+	frequency, phase := s.Steer(11*second, noon+second-5_000)
+	if frequency != 20*ppm || phase != 25_000 {
+		t.Errorf("frequency %v, phase %d; want 20 ppm and 25000 ns", frequency, phase)
+	}
+	if _, phase = s.Steer(11*second, noon+3*second); phase != -2*second+20_000 {
+		t.Errorf("phase %d", phase)
+	}
+}
+
+// drawServo is a servo somewhere in its life.
+func drawServo(t *rapid.T) *Servo {
+	s := New(0, noon, rapid.Float64Range(-50*ppm, 50*ppm).Draw(t, "rate"))
+	for i := range rapid.Int64Range(1, 2*window).Draw(t, "rounds") {
+		s.Correct(i*second, rapid.Int64Range(-20_000, 20_000).Draw(t, "delta"), rapid.Int64Range(20_000, 30_000).Draw(t, "bound"))
+	}
+	return s
+}
+
+func copyOf(s *Servo) *Servo {
+	c := *s
+	c.points = append(make([]point, 0, window), s.points...)
+	return &c
+}
+
+// drawStep is the next sum after old, as a master makes it: another rate, from a LAN time of about now.
+func drawStep(t *rapid.T, old rotation, now int64) rotation {
+	epoch := now + rapid.Int64Range(-second, second).Draw(t, "epoch")
+	return rotation{
+		rate:  old.rate + rapid.Float64Range(-15*ppm, 15*ppm).Draw(t, "turn"),
+		phase: old.at(epoch), epoch: epoch,
+	}
+}
+
+// TestTurnMovesEverything: the line and all points move by the rotation, and what was fitted stays a fit.
+func TestTurnMovesEverything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawServo(t)
+		old := copyOf(s)
+		r := drawStep(t, rotation{}, s.Line().Time)
+		r.phase = rapid.Int64Range(-1_000_000, 1_000_000).Draw(t, "phase")
+		r.turn(s, rotation{})
+		was, is := old.Line(), s.Line()
+		if is.Raw != was.Raw || is.Time != was.Time+r.at(was.Time) || math.Abs(is.Rate-was.Rate-r.rate) > 1e-18 {
+			t.Fatalf("%+v became %+v by %+v", was, is, r)
+		}
+		for i, p := range s.points {
+			o := old.points[i]
+			if p.raw != o.raw || p.bound != o.bound || p.time != o.time+r.at(o.time) {
+				t.Fatalf("point %+v became %+v by %+v", o, p, r)
+			}
+		}
+		if !s.Fitted() {
+			return
+		}
+		// The slope of what was turned is (1+rate)(1+turn); Turn adds, which leaves out their product, some 1e-9.
+		f, g := fitLine(old.points), fitLine(s.points)
+		product := math.Abs(f.rate*r.rate) + 1e-9
+		if math.Abs(g.rate-f.rate-r.rate) > product || math.Abs(g.height-f.height) > 2 || math.Abs(g.rms-f.rms) > 2 {
+			t.Fatalf("fit %+v became %+v by %+v", f, g, r)
+		}
+	})
+}
+
+// TestTurnIsIdempotent: told of every sum, or only of the last because the packets between were lost, or of one twice, a
+// servo arrives at the same line within 2 ns.
+func TestTurnIsIdempotent(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		stepwise := drawServo(t)
+		once := copyOf(stepwise)
+		now := stepwise.Line().Time
+		sums := []rotation{{}}
+		for range rapid.IntRange(1, 4).Draw(t, "steps") {
+			old := sums[len(sums)-1]
+			next := drawStep(t, old, now)
+			next.turn(stepwise, old)
+			next.turn(stepwise, next)
+			sums = append(sums, next)
+		}
+		sums[len(sums)-1].turn(once, rotation{})
+		a, b := stepwise.Line(), once.Line()
+		if d := a.Time - b.Time; a.Raw != b.Raw || max(d, -d) > 2 || math.Abs(a.Rate-b.Rate) > 1e-17 {
+			t.Fatalf("step by step %+v, at once %+v", a, b)
+		}
+		for i, p := range stepwise.points { // old points: the steps' products over a minute or two come on top
+			if d := p.time - once.points[i].time; max(d, -d) > 2+int64(math.Ceil(float64(now-p.time)*(60*ppm)*(60*ppm))) {
+				t.Fatalf("point %d parts by %d ns", i, d)
+			}
+		}
+	})
+}
+
+// TestLongRun: a million uneven rounds, a fortnight, leave a line as exact as at the start.
+func TestLongRun(t *testing.T) {
+	const rounds = 1_000_000
+	truth := Line{Raw: 0, Time: noon, Rate: 37.123456 * ppm}
+	s := New(0, noon, 0)
+	worst, raw := int64(0), int64(0)
+	for i := range int64(rounds) {
+		raw += second + i*i%500_009*1000
+		s.Correct(raw, truth.At(raw)-s.Line().At(raw), 20_000+i%7*1000)
+		e := s.Line().At(raw) - truth.At(raw)
+		worst = max(worst, e, -e)
+	}
+	rate := math.Abs(s.Line().Rate - truth.Rate)
+	if worst > 1 || rate > 1e-10 || s.RMS() > 1 || math.IsNaN(s.RMS()) {
+		t.Errorf("at most %d ns off, rate %v off, scatter %v", worst, rate, s.RMS())
+	}
+	t.Logf("%d rounds: at most %d ns off, rate off by %.1e, scatter %.2f ns", rounds, worst, rate, s.RMS())
+}
+
+// TestRoundingCostsHalfANanosecondARound: points are whole nanoseconds, so a line told that it is right goes by whole
+// nanoseconds a round, and by no more than half a one wrong.
+func TestRoundingCostsHalfANanosecondARound(t *testing.T) {
+	const rounds = 50_000
+	for _, rate := range []float64{0, 37.5e-6, -12.345678e-6, 12.3456785e-6} {
+		s := New(0, noon, rate)
+		start := s.Line()
+		for i := int64(1); i <= rounds; i++ {
+			s.Correct(i*second, 0, 20_000)
+		}
+		end := s.Line()
+		drift := end.Time - start.At(end.Raw)
+		t.Logf("%v: %d ns in %d rounds, rate moved by %.1e", rate, drift, rounds, end.Rate-rate)
+		if max(drift, -drift) > rounds/2 || math.Abs(end.Rate-rate) > 0.51e-9 {
+			t.Errorf("%v: %d ns in %d rounds, the rate moved by %v", rate, drift, rounds, end.Rate-rate)
+		}
+	}
+}
+
+// TestServoSurvivesAnything: any sequence of what masters may say leaves numbers and a rate within limits.
+func TestServoSurvivesAnything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := New(0, noon, 0)
+		raw := int64(0)
+		for range rapid.IntRange(1, 100).Draw(t, "steps") {
+			raw += rapid.Int64Range(0, year/100).Draw(t, "gap")
+			delta := rapid.Int64Range(-1<<55, 1<<55).Draw(t, "delta")
+			bound := rapid.Int64().Draw(t, "bound")
+			switch rapid.IntRange(0, 3).Draw(t, "step") {
+			case 0:
+				s.Jump(raw, delta, bound/4)
+			case 1:
+				s.Turn(func(int64) int64 { return delta }, rapid.Float64Range(-1, 1).Draw(t, "turn"))
+			default:
+				s.Correct(raw, delta, bound/4)
+			}
+			if r := s.Line().Rate; math.IsNaN(r) || math.Abs(r) > maxRate || math.IsNaN(s.RMS()) || math.IsInf(s.RMS(), 0) {
+				t.Fatalf("%+v, scatter %v", s.Line(), s.RMS())
+			}
+		}
+	})
+}
