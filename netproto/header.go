@@ -1,6 +1,9 @@
 package netproto
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 const (
 	// Version is the wire version this package speaks. A packet of another version is dropped.
@@ -92,6 +95,7 @@ func parseHeader(packet []byte) Header {
 // appendHeader appends h with a body length. The key id is left to seal.
 func appendHeader(dst []byte, h *Header, bodyLen int) []byte {
 	be := binary.BigEndian
+	dst = slices.Grow(dst, HeaderLen+bodyLen+TagLen) // the whole packet at once
 	dst = be.AppendUint16(dst, magic)
 	dst = append(dst, Version, byte(h.Kind))
 	dst = be.AppendUint16(dst, uint16(bodyLen))

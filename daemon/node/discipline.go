@@ -85,7 +85,7 @@ func (n *Node) settle() {
 	first := !n.synced
 	if first {
 		n.synced = true
-		n.out = append(n.out, Synchronised{})
+		n.do(Synchronised{})
 	}
 	switch {
 	case first && n.cfg.Step != StepNever && n.mayStep && size > firstStep:
@@ -105,7 +105,7 @@ func (n *Node) slewTime(size int64) time.Duration {
 }
 
 func (n *Node) step(phase int64, text string) {
-	n.out = append(n.out, Step{phase})
+	n.do(Step{phase})
 	n.note(Info, text, Attr{"by", time.Duration(phase)})
 	n.clock.stepped(phase)
 	n.deaf = n.at.Now + deafness
@@ -120,7 +120,7 @@ func (n *Node) steer() {
 	n.steerAt = n.at.Now + steerEvery
 	frequency, phase := n.steering()
 	n.clock.steered(n.at.Raw, frequency, phase, n.cfg.MaxSlew)
-	n.out = append(n.out, Steer{
+	n.do(Steer{
 		Frequency: frequency,
 		Phase:     phase,
 		MaxSlew:   n.cfg.MaxSlew,

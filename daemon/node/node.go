@@ -65,6 +65,9 @@ func New(cfg Config, at Moment) (*Node, error) {
 // never is a deadline that does not come.
 const never = time.Duration(math.MaxInt64)
 
+// usualEffects is room for what an input usually causes: a packet, a steering, a word or two.
+const usualEffects = 4
+
 // Handle takes one input, seen at a moment, and returns what to do. Moments must not go back. The effects are the caller's.
 func (n *Node) Handle(at Moment, in Input) []Effect {
 	n.out = nil
@@ -215,7 +218,7 @@ func (n *Node) own(h netproto.Header) {
 	n.clones = 0
 	n.cfg.ID = netproto.ID(n.random())
 	n.note(Warn, "another host uses this node's id, as after cloning a disk: taking a new one", Attr{"id", n.cfg.ID.String()})
-	n.out = append(n.out, NewID{uint64(n.cfg.ID)})
+	n.do(NewID{uint64(n.cfg.ID)})
 }
 
 // sent files a transmit stamp where its packet is remembered.
@@ -230,9 +233,17 @@ func (n *Node) sent(s Sent) {
 // drop counts a datagram that is not used.
 func (n *Node) drop(d Drop) { n.drops[d]++ }
 
+// do wants an effect.
+func (n *Node) do(e Effect) {
+	if n.out == nil {
+		n.out = make([]Effect, 0, usualEffects)
+	}
+	n.out = append(n.out, e)
+}
+
 // note logs a line.
 func (n *Node) note(level Level, text string, attrs ...Attr) {
-	n.out = append(n.out, Note{level, text, attrs})
+	n.do(Note{level, text, attrs})
 }
 
 // send sends data and returns the token under which the transmit stamp will come.
@@ -240,7 +251,7 @@ func (n *Node) send(s Send) uint64 {
 	n.token++
 	s.Token = n.token
 	n.seen.Sent++
-	n.out = append(n.out, s)
+	n.do(s)
 	return s.Token
 }
 

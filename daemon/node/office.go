@@ -43,7 +43,7 @@ func (n *Node) calm(s *session) {
 // obey notes under whose term this node stands now.
 func (n *Node) obey(term uint64, master netproto.ID) {
 	if term > n.term {
-		n.out = append(n.out, NewTerm{term})
+		n.do(NewTerm{term})
 	}
 	n.term, n.obeyed = term, master
 }
