@@ -23,7 +23,9 @@ type DemoOptions struct {
 	Seed  uint64        // of clocks, wander and loss
 	For   time.Duration // how long it runs
 	Loss  float64       // fraction of datagrams lost by each receiver
-	Clock []DemoClock   // one for each node; the first is the master's
+	Elect bool          // the nodes elect their master; else the first one stands at once
+	Kill  time.Duration // when whoever is master then ends without a word; 0 = never
+	Clock []DemoClock   // one for each node
 }
 
 // DemoClock is how one node's virtual clock starts.
@@ -61,6 +63,8 @@ func RecordClocks(now time.Time) []DemoClock {
 // DemoNode is one node of a demo at an instant.
 type DemoNode struct {
 	Offset  time.Duration // true: its clock minus the host's
+	Master  bool          // it is in office
+	Killed  bool          // it has ended; its clock goes on as it was steered last
 	Started time.Time     // what its clock showed at DemoOptions.Began
 	Founded time.Duration // delta of its first synchronisation
 	Status  node.Status
@@ -69,8 +73,19 @@ type DemoNode struct {
 // DemoView is a demo at an instant.
 type DemoView struct {
 	At    time.Duration // since the start
-	Apart time.Duration // largest minus smallest true offset
+	Apart time.Duration // largest minus smallest true offset, killed nodes left out
 	Nodes []DemoNode
+}
+
+// Master is the index of the node in office, −1 where there is none. Of two, it is the one with the higher term.
+func (v DemoView) Master() int {
+	master := -1
+	for i, n := range v.Nodes {
+		if n.Master && (master < 0 || n.Status.Term > v.Nodes[master].Status.Term) {
+			master = i
+		}
+	}
+	return master
 }
 
 // DemoLimit is the disagreement below which a demo has converged.
@@ -84,6 +99,8 @@ type DemoResult struct {
 	Packets   uint64        // sent by all nodes
 	Dropped   uint64        // received but not used, the nodes' own multicast aside
 	Unicast   bool          // this OS refuses multicast on loopback, so the nodes talked by unicast
+	Killed    int           // number of the node that was killed, from 1; 0 = none was
+	Takeover  float64       // poll intervals from its last poll to the first of the next master; negative: nobody followed
 	Last      DemoView
 	Converged bool
 }
@@ -99,10 +116,15 @@ func Demo(ctx context.Context, o DemoOptions, log *slog.Logger, report func(Demo
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.For)
 	defer cancel()
-	ended := make(chan error, len(l.drivers))
-	for _, d := range l.drivers {
+	ended, killed := make(chan error, len(l.drivers)), make(chan struct{})
+	l.kill.ended = killed
+	for i, d := range l.drivers {
 		go func() {
 			err := d.run(ctx)
+			if l.kill.struck(i) {
+				err = nil
+				close(killed)
+			}
 			if err != nil {
 				cancel()
 			}
@@ -130,6 +152,7 @@ type demoLAN struct {
 	clocks  []*sysclock.Virtual
 	founded []time.Duration
 	unicast bool
+	kill    demoKill
 }
 
 // open makes the nodes with their sockets and clocks.
@@ -176,7 +199,7 @@ func (l *demoLAN) add(i int, group uint32, c link) error {
 	}, sysclock.HostClock())
 	cfg := configs.Default()
 	cfg.DryRun = true
-	if i == 0 {
+	if i == 0 && !l.options.Elect {
 		cfg.Role = configs.RoleMaster
 	}
 	n := nodeConfig(cfg, &state{id: newID(), boot: "demo"}, v)
@@ -186,8 +209,15 @@ func (l *demoLAN) add(i int, group uint32, c link) error {
 		return err
 	}
 	d.watch = func(e node.Effect) {
-		if step, ok := e.(node.Step); ok && l.founded[i] == 0 {
-			l.founded[i] = time.Duration(step.Delta)
+		switch e := e.(type) {
+		case node.Step:
+			if l.founded[i] == 0 {
+				l.founded[i] = time.Duration(e.Delta)
+			}
+		case node.Send:
+			if h, _, err := netproto.Open(e.Data); err == nil && h.Kind == netproto.KindPoll {
+				l.kill.polled(i, time.Since(l.started))
+			}
 		}
 	}
 	l.drivers, l.clocks = append(l.drivers, d), append(l.clocks, v)
@@ -208,6 +238,9 @@ func (l *demoLAN) look(ctx context.Context, report func(DemoView)) []DemoView {
 		if report != nil {
 			report(v)
 		}
+		if k := l.options.Kill; k > 0 && v.At >= k && l.kill.victim() == 0 && v.Master() >= 0 {
+			l.strike(ctx, v.Master())
+		}
 		select {
 		case <-ctx.Done():
 			return views
@@ -222,41 +255,53 @@ func (l *demoLAN) view(ctx context.Context) (DemoView, bool) {
 	var offsets []time.Duration
 	for i, d := range l.drivers {
 		var n DemoNode
-		ok := d.ask(ctx, func() {
-			if _, err := l.clocks[i].Read(); err != nil {
-				return
-			}
-			host, wall := l.clocks[i].Pair()
-			n.Offset = time.Duration((wall - l.truth.Wall) - (host.Raw - l.truth.Raw))
-			n.Status, n.Founded = d.node.Status(), l.founded[i]
-		})
-		if !ok {
+		if l.kill.struck(i) {
+			n = l.see(i) // its driver has ended
+			n.Killed, n.Master = true, false
+		} else if !d.ask(ctx, func() { n = l.see(i) }) {
 			return v, false
 		}
-		n.Started = l.options.Began.Add(l.options.Clock[i].Offset).UTC()
 		v.Nodes = append(v.Nodes, n)
-		offsets = append(offsets, n.Offset)
+		if !n.Killed {
+			offsets = append(offsets, n.Offset)
+		}
 	}
 	v.Apart = slices.Max(offsets) - slices.Min(offsets)
 	return v, true
 }
 
+// see looks at one node. It is called where its driver runs.
+func (l *demoLAN) see(i int) DemoNode {
+	n := DemoNode{Started: l.options.Began.Add(l.options.Clock[i].Offset).UTC(), Status: l.drivers[i].node.Status(), Founded: l.founded[i]}
+	switch n.Status.State {
+	case node.StateGathering, node.StateKeeping, node.StateHolding:
+		n.Master = true
+	}
+	if _, err := l.clocks[i].Read(); err == nil {
+		host, wall := l.clocks[i].Pair()
+		n.Offset = time.Duration((wall - l.truth.Wall) - (host.Raw - l.truth.Raw))
+	}
+	return n
+}
+
 // result sums the demo up.
 func (l *demoLAN) result(views []DemoView) DemoResult {
 	r := DemoResult{Within: -1, Unicast: l.unicast}
+	r.Killed, r.Takeover = l.kill.victim(), l.kill.polls()
 	if len(views) == 0 {
 		return r
 	}
 	r.Before, r.Last = views[0].Apart, views[len(views)-1]
 	var late []time.Duration
-	for i := len(views) - 1; i >= 0; i-- {
-		if v := views[i]; r.Last.At-v.At <= 5*time.Second {
+	for _, v := range views {
+		if r.Last.At-v.At <= 5*time.Second {
 			late = append(late, v.Apart)
 		}
-		if views[i].Apart >= DemoLimit {
-			break
+		if v.Apart >= DemoLimit {
+			r.Within, r.Converged = -1, false
+		} else if !r.Converged {
+			r.Within, r.Converged = v.At, true
 		}
-		r.Within, r.Converged = views[i].At, true
 	}
 	slices.Sort(late)
 	r.After = late[len(late)/2]

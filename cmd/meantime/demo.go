@@ -18,6 +18,7 @@ type demoOptions struct {
 	For    time.Duration // 1 s to 1 h
 	Seed   uint64        // of clocks and losses; 0 = a new one, printed
 	Loss   float64       // share of packets lost, 0 to 0.9
+	Kill   time.Duration // when the master is killed; 0 = never
 	JSON   bool          // one JSON object at the end and nothing else
 	Plain  bool          // lines instead of a table that redraws itself
 }
@@ -31,13 +32,13 @@ const (
 
 func newDemoCommand() *cobra.Command {
 	var options demoOptions
-	var duration, loss string
+	var duration, loss, kill string
 	command := &cobra.Command{
 		Use:   "demo",
 		Short: "Show a LAN of virtual clocks on this host; no clock is touched",
 		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := options.complete(duration, loss, c.Flags().Changed("nodes")); err != nil {
+			if err := options.complete(duration, loss, kill, c.Flags().Changed("nodes")); err != nil {
 				return usageError{err, c.CommandPath()}
 			}
 			return runDemo(c.Context(), options)
@@ -50,13 +51,14 @@ func newDemoCommand() *cobra.Command {
 	flags.StringVar(&duration, "for", "", "`time` to run, 1s to 1h (default: 25s; with the preset seed 10s)")
 	flags.Uint64Var(&options.Seed, "seed", 0, "`number` that clocks and losses are drawn from (default: a new one)")
 	flags.StringVar(&loss, "loss", "0", "`share` of packets to lose, such as 0.1 or 10%, up to 90%")
+	flags.StringVar(&kill, "kill", "", "kill `whom@when`, such as master@10s: whoever is master then ends without a word")
 	flags.BoolVar(&options.JSON, "json", false, "print JSON")
 	flags.BoolVar(&options.Plain, "plain", false, "print lines instead of a table that redraws itself")
 	return command
 }
 
 // complete reads the values that carry units and checks them all.
-func (o *demoOptions) complete(duration, loss string, nodes bool) error {
+func (o *demoOptions) complete(duration, loss, kill string, nodes bool) error {
 	var err error
 	o.For = driftFor
 	if o.Preset == "seed" {
@@ -73,6 +75,11 @@ func (o *demoOptions) complete(duration, loss string, nodes bool) error {
 	if o.Loss, err = parseShare(loss); err != nil {
 		return fmt.Errorf("--loss: %w", err)
 	}
+	if kill != "" {
+		if o.Kill, err = parseKill(kill, o.For); err != nil {
+			return fmt.Errorf("--kill: %w", err)
+		}
+	}
 	switch {
 	case o.Preset != "seed" && o.Preset != "drift":
 		return fmt.Errorf("--preset: %q is not known; write seed or drift", o.Preset)
@@ -84,6 +91,22 @@ func (o *demoOptions) complete(duration, loss string, nodes bool) error {
 		return fmt.Errorf("--json and --plain exclude each other; write one of them")
 	}
 	return nil
+}
+
+// parseKill reads when the master is to be killed: "master@10s". The run must last longer.
+func parseKill(text string, run time.Duration) (time.Duration, error) {
+	when, ok := strings.CutPrefix(text, "master@")
+	if !ok {
+		return 0, fmt.Errorf("%q names nobody who can be killed; write master@ and a time, such as master@10s", text)
+	}
+	at, err := configs.ParseDuration(when)
+	switch {
+	case err != nil:
+		return 0, err
+	case at <= 0 || at >= run:
+		return 0, fmt.Errorf("%s is not within the run; write a time between 0s and %v, or a longer --for", when, run)
+	}
+	return at, nil
 }
 
 // parseShare reads a part of a whole, as a fraction ("0.1") or in percent ("10%"), up to 90 %.

@@ -59,12 +59,30 @@ func demoTable(v daemon.DemoView, clocks []daemon.DemoClock, past []time.Duratio
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "node\trole\tstate\toscillator\ttrue offset\tcorrects by\tstamps\t")
 	for i, n := range v.Nodes {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%+.1f ppm\t%s\t%+.1f ppm\t%s\t\n", i+1, n.Status.Role, n.Status.State,
+		fmt.Fprintf(table, "%d\t%s\t%s\t%+.1f ppm\t%s\t%+.1f ppm\t%s\t\n", i+1, demoRole(n), demoState(n),
 			clocks[i].Frequency*1e6, signed(n.Offset), n.Status.Rate*1e6, stampName(n.Status.Kernel))
 	}
 	_ = table.Flush() // a strings.Builder takes everything
 	fmt.Fprintf(&text, "\n%6.1f s   the clocks are %s apart\n%s\n", v.At.Seconds(), span(v.Apart), sparkline(past))
 	return text.String()
+}
+
+// demoRole is the part a node plays at the moment, whatever it may play.
+func demoRole(n daemon.DemoNode) string {
+	switch {
+	case n.Killed:
+		return "—"
+	case n.Master:
+		return "master"
+	}
+	return "slave"
+}
+
+func demoState(n daemon.DemoNode) string {
+	if n.Killed {
+		return "killed"
+	}
+	return string(n.Status.State)
 }
 
 func stampName(kernel bool) string {
@@ -76,8 +94,13 @@ func stampName(kernel bool) string {
 
 // demoLine is a demo at an instant, for what is not a terminal.
 func demoLine(v daemon.DemoView) string {
-	return fmt.Sprintf("%5.1f s  apart %-12s master %s, %d of %d nodes vote", v.At.Seconds(), span(v.Apart),
-		v.Nodes[0].Status.State, v.Nodes[0].Status.Voters, len(v.Nodes))
+	text := fmt.Sprintf("%5.1f s  apart %-12s ", v.At.Seconds(), span(v.Apart))
+	m := v.Master()
+	if m < 0 {
+		return text + "no master"
+	}
+	s := v.Nodes[m].Status
+	return text + fmt.Sprintf("node %d is master and %s, %d of %d nodes vote", m+1, s.State, s.Voters, len(v.Nodes))
 }
 
 // recordTable shows what the founding did to each clock, put back to the instant at which the demo began.
@@ -115,9 +138,16 @@ func demoSummary(r daemon.DemoResult, seed uint64) string {
 	fmt.Fprintf(&text, "disagreement before  %s\n", span(r.Before))
 	fmt.Fprintf(&text, "disagreement after   %s (median of the last 5 s)\n", span(r.After))
 	if r.Converged {
-		fmt.Fprintf(&text, "below %s          after %.1f s, and since\n", span(daemon.DemoLimit), r.Within.Seconds())
+		fmt.Fprintf(&text, "%-21safter %.1f s, and since\n", "below "+span(daemon.DemoLimit), r.Within.Seconds())
 	} else {
-		fmt.Fprintf(&text, "below %s          never for good\n", span(daemon.DemoLimit))
+		fmt.Fprintf(&text, "%-21snever for good\n", "below "+span(daemon.DemoLimit))
+	}
+	switch {
+	case r.Killed > 0 && r.Takeover > 0:
+		fmt.Fprintf(&text, "takeover             %.2f polls from the last of node %d, which was killed, to the first of node %d\n",
+			r.Takeover, r.Killed, r.Last.Master()+1)
+	case r.Killed > 0:
+		fmt.Fprintf(&text, "takeover             none: node %d was killed and nobody followed\n", r.Killed)
 	}
 	fmt.Fprintf(&text, "packets              %d sent, %d dropped\n", r.Packets, r.Dropped)
 	if r.Unicast {

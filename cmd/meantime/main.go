@@ -21,7 +21,7 @@ import (
 // Exit codes. They are part of the command's contract: scripts and service managers rely on them.
 const (
 	exitOK          = 0 // done
-	exitFailed      = 1 // failed for another reason than those below; the demo: the clocks did not agree
+	exitFailed      = 1 // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
 	exitUsage       = 2 // a flag or a command that does not exist, or a flag's value that cannot be taken
 	exitConfig      = 3 // the configuration file cannot be read or has problems
 	exitPermission  = 4 // not allowed to set the clock
@@ -37,7 +37,8 @@ var exitCodes = []struct {
 	meaning string
 }{
 	{exitOK, "done"},
-	{exitFailed, "failed for another reason than those below; demo: the clocks did not agree in time"},
+	{exitFailed, "failed for another reason than those below; demo: the clocks did not agree in time; " +
+		"simulate: an invariant did not hold"},
 	{exitUsage, "a command or a flag that does not exist, or a flag's value that cannot be taken"},
 	{exitConfig, "the configuration file cannot be read or has problems"},
 	{exitPermission, "not allowed to set the clock"},
@@ -142,7 +143,7 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetOut(out.stdout)
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRunCommand(), newDemoCommand(), newConfigCommand(out), newVersionCommand(out), exitCodeTopic())
+	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newConfigCommand(out), newVersionCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
@@ -181,6 +182,9 @@ func flagError(_ *cobra.Command, err error) error {
 		return err
 	}
 	flag := invalid.GetFlag()
+	if _, own := flag.Value.(*parsed); own {
+		return fmt.Errorf("--%s: %w", flag.Name, invalid.Unwrap())
+	}
 	if flag.Value.Type() == "bool" {
 		return fmt.Errorf("--%s: %q is neither true nor false; write --%s alone", flag.Name, invalid.GetValue(), flag.Name)
 	}

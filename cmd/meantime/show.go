@@ -21,11 +21,11 @@ var runDemo = func(ctx context.Context, o demoOptions) error {
 		o.Seed = uint64(rand.Uint32()) // short enough to be typed again
 	}
 	now := time.Now()
-	options := daemon.DemoOptions{Began: now, Seed: o.Seed, For: o.For, Loss: o.Loss}
+	options := daemon.DemoOptions{Began: now, Seed: o.Seed, For: o.For, Loss: o.Loss, Kill: o.Kill}
 	if o.Preset == "seed" {
 		options.Clock = daemon.RecordClocks(now)
 	} else {
-		options.Clock = daemon.DriftClocks(o.Nodes, o.Seed)
+		options.Clock, options.Elect = daemon.DriftClocks(o.Nodes, o.Seed), true
 	}
 	result, err := daemon.Demo(ctx, options, slog.New(slog.DiscardHandler), reporter(out, o, options.Clock))
 	if err != nil {
@@ -77,6 +77,8 @@ type demoJSON struct {
 	After     float64        `json:"disagreement_after_s"`
 	Converged bool           `json:"converged"`
 	Within    float64        `json:"below_1ms_after_s"`
+	Killed    int            `json:"killed_node,omitempty"`
+	Takeover  float64        `json:"takeover_polls,omitempty"` // negative: nobody followed
 	Sent      uint64         `json:"packets_sent"`
 	Dropped   uint64         `json:"packets_dropped"`
 	Nodes     []demoNodeJSON `json:"nodes"`
@@ -95,11 +97,11 @@ type demoNodeJSON struct {
 func demoReport(o demoOptions, r daemon.DemoResult) demoJSON {
 	report := demoJSON{
 		Seed: o.Seed, Before: r.Before.Seconds(), After: r.After.Seconds(), Converged: r.Converged,
-		Within: r.Within.Seconds(), Sent: r.Packets, Dropped: r.Dropped,
+		Within: r.Within.Seconds(), Killed: r.Killed, Takeover: r.Takeover, Sent: r.Packets, Dropped: r.Dropped,
 	}
 	for _, n := range r.Last.Nodes {
 		report.Nodes = append(report.Nodes, demoNodeJSON{
-			Role: n.Status.Role.String(), State: string(n.Status.State), Started: n.Started.Format(time.RFC3339Nano),
+			Role: demoRole(n), State: demoState(n), Started: n.Started.Format(time.RFC3339Nano),
 			Delta: n.Founded.Seconds(), Offset: n.Offset.Seconds(), Frequency: n.Status.Rate * 1e6, Kernel: n.Status.Kernel,
 		})
 	}

@@ -75,6 +75,19 @@ func (u *ui) redraw(text string) {
 	io.WriteString(u.stdout, text)
 }
 
+// watched says whether somebody looks at standard error.
+func (u *ui) watched() bool {
+	f, ok := u.stderr.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// progress replaces the line of progress, if anybody looks; empty text removes it.
+func (u *ui) progress(text string) {
+	if u.watched() {
+		fmt.Fprintf(u.stderr, "\r\x1b[K%s", text)
+	}
+}
+
 // fail tells what went wrong and what to do next.
 func (u *ui) fail(err error) {
 	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {

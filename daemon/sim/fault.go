@@ -26,7 +26,7 @@ const (
 	Deaf                       // nothing reaches Hosts for For; what they send arrives
 	Mute                       // nothing leaves Hosts for For; they hear everything
 	Flap                       // Cut and mended in turns of Amount each, for For
-	Lossy                      // a fraction, Amount as nanoseconds in a second, of all packets is lost for For: 300ms = 30 %
+	Lossy                      // Fraction of all packets is lost for For
 	kinds                      // how many there are
 )
 
@@ -55,9 +55,14 @@ type Fault struct {
 	At     time.Duration
 	For    time.Duration
 	Amount time.Duration // what it means depends on the kind
+
+	Fraction float64 // of Lossy
+
+	down, over bool // of Flap, while the run goes on
 }
 
-// String writes a fault as ParseFaults reads it: kind:hosts@at+for~amount, for instance kill:master@60s+10s or partition:0.1@60s+30s.
+// String writes a fault as ParseFaults reads it: kind:hosts@at+for~amount, for instance kill:master@60s+10s,
+// partition:0.1@60s+30s or lossy@60s+30s~20%.
 func (f Fault) String() string {
 	var b strings.Builder
 	b.WriteString(f.Kind.String())
@@ -83,6 +88,9 @@ func (f Fault) String() string {
 	}
 	if f.Amount != 0 {
 		fmt.Fprintf(&b, "~%v", f.Amount)
+	}
+	if f.Fraction != 0 {
+		fmt.Fprintf(&b, "~%v%%", 100*f.Fraction)
 	}
 	return b.String()
 }
@@ -138,7 +146,12 @@ func parseFault(text string) (f Fault, err error) {
 			return f, fmt.Errorf("how long: %w", err)
 		}
 	}
-	if hasAmount {
+	if percent, ok := strings.CutSuffix(amount, "%"); ok {
+		if f.Fraction, err = strconv.ParseFloat(percent, 64); err != nil {
+			return f, fmt.Errorf("how much: %w", err)
+		}
+		f.Fraction /= 100
+	} else if hasAmount {
 		if f.Amount, err = time.ParseDuration(amount); err != nil {
 			return f, fmt.Errorf("how much: %w", err)
 		}
@@ -198,8 +211,8 @@ func (f Fault) check(nodes int, length time.Duration) error {
 		return errors.New("by how much? write ~duration")
 	case f.Kind == Flap && (f.Amount <= 0 || f.For <= 0):
 		return errors.New("write +duration~turn, for instance flap:2@60s+60s~5s")
-	case f.Kind == Lossy && (f.Amount <= 0 || f.Amount > time.Second):
-		return errors.New("what fraction? write ~300ms for 30 %")
+	case f.Kind == Lossy && !(f.Fraction > 0 && f.Fraction <= mostLoss):
+		return errors.New("what fraction? write ~30% or the like, at most ~95%")
 	}
 	return nil
 }

@@ -1,99 +1,176 @@
 package sim
 
 import (
-	"container/heap"
 	"math/rand/v2"
+	"time"
 
 	"meantime/daemon/node"
+	"meantime/netproto"
 )
 
-// event is something that happens at an instant; events of one instant happen in the order they were planned.
-type event struct {
-	at    int64 // ns since the start
-	order uint64
-	do    func() error
+// link is one direction between two hosts.
+type link struct {
+	Link
+	dice  *rand.Rand
+	apart int // partitions that lie between the two
 }
 
-type events []event
+const (
+	// userLateness is the mean of what a stamp of user space comes late by on top of Latency: half came within 29 µs on real
+	// kernels, 99 % within 131.
+	userLateness = 29 * time.Microsecond
+	// heldBack is the mean of how long a reordered packet is held back: longer than a whole exchange on a LAN.
+	heldBack = time.Millisecond
+)
 
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	if e[i].at != e[j].at {
-		return e[i].at < e[j].at
+// wire lays the links. Each has its own random numbers, so that in two runs of one seed a packet more on one link changes nothing
+// on the others.
+func (w *World) wire() {
+	n := len(w.hosts)
+	w.links = make([]link, n*n)
+	for from := range n {
+		for to := range n {
+			stream := uint64(streamLink) + uint64(from)*streamSpacing + uint64(to)
+			w.links[from*n+to] = link{Link: w.plan.link(from, to), dice: rand.New(rand.NewPCG(w.plan.Seed, stream))}
+		}
 	}
-	return e[i].order < e[j].order
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	old := *e
-	last := old[len(old)-1]
-	*e = old[:len(old)-1]
-	return last
 }
 
-// at plans an event.
-func (w *World) at(t int64, do func() error) {
-	w.count++
-	heap.Push(&w.events, event{t, w.count, do})
-}
+func (w *World) link(from, to *Host) *link { return &w.links[from.index*len(w.hosts)+to.index] }
 
 // send lets a packet depart a moment from now, tells the sender its stamp and brings a copy to each receiver.
-func (w *World) send(from *Host, s node.Send) {
-	departs := w.now + int64(handling)
+func (w *World) send(from *Host, s node.Send) error {
+	w.packets++
 	data := s.Data
-	if mangle := w.plan.Members[from.index].Mangle; mangle != nil {
-		data = mangle(data)
+	if from.member.Lie.Kind != Truth {
+		data = w.lie(from, data)
 	}
-	w.at(departs, func() error {
-		stamp, err := from.stamp()
-		if err != nil {
-			return err
-		}
-		w.at(departs+int64(handling), func() error {
-			return from.handle(node.Sent{Token: s.Token, Iface: 1, Stamp: stamp, Kernel: true})
-		})
-		for _, to := range w.hosts {
-			if s.Group || s.To == to.addr {
-				w.carry(from, to, data, s.Group)
-			}
+	if from.member.Mangle != nil {
+		data = from.member.Mangle(data)
+	}
+	own := w.link(from, from)
+	departs := w.now + w.plan.Latency.draw(own.dice)
+	back := w.plans(departs+w.plan.Latency.draw(own.dice), departed, from.index)
+	back.token, back.stamp, back.kernel = s.Token, departs, true
+	if w.plan.UserStamps {
+		back.stamp, back.kernel, back.told = from.read.wall, false, true
+		departs += int64(own.dice.ExpFloat64() * float64(userLateness))
+	}
+	if !s.Group {
+		if i := w.index(s.To); i >= 0 {
+			w.carry(from, w.hosts[i], departs, event{data: data})
 		}
 		return nil
-	})
+	}
+	packet := event{data: data, group: true}
+	if h, _, err := netproto.Open(data); err == nil {
+		packet.kind, packet.term = h.Kind, h.Term
+		w.judge.announced(from, h)
+	}
+	for _, to := range w.hosts {
+		w.carry(from, to, departs, packet)
+	}
+	return nil
 }
 
-// carry brings one copy of a packet from host to host, if the link does not lose it. A host hears its own multicast.
-func (w *World) carry(from, to *Host, data []byte, group bool) {
-	link, rng := w.plan.Link, w.dice(from, to)
-	if rng.Float64() < link.Loss {
+// carry brings copies of a packet from host to host, if the link does not lose them. A host hears its own multicast.
+func (w *World) carry(from, to *Host, departs int64, packet event) {
+	l := w.link(from, to)
+	if from != to && (from.cut > 0 || to.deaf > 0 || l.apart > 0) {
 		return
 	}
-	arrives := w.now + int64(link.Delay) + int64(rng.ExpFloat64()*float64(link.Jitter))
-	w.at(arrives, func() error {
-		if to.Node == nil {
-			return nil
-		}
-		stamp, err := to.stamp()
-		if err != nil {
-			return err
-		}
-		p := node.Packet{Data: data, From: from.addr, Iface: 1, ToGroup: group, Stamp: stamp, Kernel: true}
-		w.at(arrives+int64(handling), func() error { return to.handle(p) })
-		return nil
-	})
-}
-
-// stamp is what the host's clock shows now, as a kernel would stamp a packet.
-func (h *Host) stamp() (int64, error) {
-	r, err := h.Clock.Read()
-	return r.Wall, err
-}
-
-// dice are the random numbers of one directed link. Each link has its own, so that in two runs of one seed a packet more on one
-// link changes nothing on the others.
-func (w *World) dice(from, to *Host) *rand.Rand {
-	for len(from.dice) <= to.index {
-		from.dice = append(from.dice, rand.New(rand.NewPCG(w.plan.Seed, 1<<32|uint64(from.index)<<16|uint64(len(from.dice)))))
+	if l.Loss > 0 && l.dice.Float64() < l.Loss || w.lossy > 0 && l.dice.Float64() < w.lossy {
+		return
 	}
-	return from.dice[to.index]
+	copies := 1 + l.Copies
+	if l.Duplicate > 0 && l.dice.Float64() < l.Duplicate {
+		copies++
+	}
+	for range copies {
+		arrived := departs + l.Delay.draw(l.dice)
+		if l.Reorder > 0 && l.dice.Float64() < l.Reorder {
+			arrived += int64(l.dice.ExpFloat64() * float64(heldBack))
+		}
+		seen := arrived + w.plan.Latency.draw(l.dice)
+		if w.plan.UserStamps {
+			seen += int64(l.dice.ExpFloat64() * float64(userLateness))
+		}
+		e := w.queue.push(seen)
+		*e = packet
+		e.what, e.host, e.from, e.life = arrives, int32(to.index), int32(from.index), to.life
+		e.stamp, e.kernel = arrived, !w.plan.UserStamps
+	}
+}
+
+// receive is a packet that the process is about to see.
+func (h *Host) receive(e *event) error {
+	if h.Node == nil || h.asleep > 0 && e.stamp >= h.ground.since {
+		return nil
+	}
+	if h.frozen+h.asleep > 0 {
+		if len(h.inbox) < inboxLimit {
+			e.stamp, e.told = h.wallAt(e.stamp), true // as long as the clock remembers the instant
+			h.inbox = append(h.inbox, *e)
+		}
+		return nil
+	}
+	return h.take(e)
+}
+
+// wallAt is what the host's clock showed at a true time of the last moments, as a kernel would stamp a packet.
+func (h *Host) wallAt(t int64) int64 { return h.Clock.FromHost(Epoch + h.ground.at(t)) }
+
+// take hands a packet, or the stamp of one sent, to the node.
+func (h *Host) take(e *event) error {
+	w := h.world
+	at, err := h.moment()
+	if err != nil {
+		return err
+	}
+	stamp := e.stamp
+	switch {
+	case e.told:
+	case e.kernel:
+		stamp = h.wallAt(e.stamp)
+	default:
+		stamp = at.Wall
+	}
+	if e.token != 0 {
+		w.input(h, departed, e.token, stamp, nil)
+		return h.perform(h.Node.Handle(at, node.Sent{Token: e.token, Iface: 1, Stamp: stamp, Kernel: e.kernel}))
+	}
+	data := e.data
+	if h.member.Hear != nil {
+		data = h.member.Hear(data)
+	}
+	w.input(h, arrives, uint64(e.from), stamp, data)
+	packet := node.Packet{Data: data, From: w.hosts[e.from].addr, Iface: 1, ToGroup: e.group, Stamp: stamp, Kernel: e.kernel}
+	if e.kind != netproto.KindAdjust {
+		return h.perform(h.Node.Handle(at, packet))
+	}
+	before := h.Node.Status().Traffic.Adjusts
+	effects := h.Node.Handle(at, packet)
+	taken := h.Node.Status().Traffic.Adjusts != before
+	if err := h.perform(effects); err != nil {
+		return err
+	}
+	if taken {
+		w.judge.obeyed(h, e.term, int(e.from))
+	}
+	return nil
+}
+
+// stamped is a transmit stamp that comes back.
+func (h *Host) stamped(e *event) error {
+	if h.Node == nil {
+		return nil
+	}
+	if h.frozen+h.asleep > 0 {
+		if !e.told {
+			e.stamp, e.told = h.wallAt(e.stamp), true
+		}
+		h.inbox = append(h.inbox, *e)
+		return nil
+	}
+	return h.take(e)
 }

@@ -43,14 +43,14 @@ type Options struct {
 // Bounds of Options.
 const (
 	MinNodes   = 1
-	MaxNodes   = 250                // the address plan of one run, and what one master's window of half a second may hold
-	minPoll    = time.Second / 16   // the product's own bounds of poll
-	maxPoll    = 64 * time.Second   //
+	MaxNodes   = 250              // the address plan of one run, and what one master's window of half a second may hold
+	minPoll    = time.Second / 16 // the product's own bounds of poll
+	maxPoll    = 64 * time.Second //
 	maxFor     = 366 * 24 * time.Hour
-	maxDrift   = 450.0              // ppm: beyond ±500 together no clock can be steered onto the mean
-	maxDelay   = 10 * time.Second   // beyond any LAN
-	mostLoss   = 0.95               // fractions of all packets
-	maxMaxSlew = 100_000.0          // ppm: the product's own bound
+	maxDrift   = 450.0            // ppm: beyond ±500 together no clock can be steered onto the mean
+	maxDelay   = 10 * time.Second // beyond any LAN
+	mostLoss   = 0.95             // fractions of all packets
+	maxMaxSlew = 100_000.0        // ppm: the product's own bound
 )
 
 // Default is an ordinary office LAN: five hosts with ordinary crystals, a switch, kernel stamps.

@@ -11,18 +11,22 @@ type Report struct {
 	Simulated time.Duration
 	Nodes     int
 
-	TimeToSync   time.Duration // from the start until every host that runs is on LAN time, within a millisecond of each other; negative: never
+	// TimeToSync is from the start until every host that runs is on LAN time, within a millisecond of each other; negative: never.
+	TimeToSync   time.Duration
 	Disagreement Disagreement  // of the settled hosts, sampled each simulated second from TimeToSync on
 	RMSOffset    time.Duration // of their clocks from their mean
 
 	LANRatePPM        float64 // LAN time's rate against true time over the second half of the run
-	MeanOscillatorPPM float64 // mean error of the oscillators over the same time
+	MeanOscillatorPPM float64 // mean error of the oscillators of those present over the same time
+	DuePPM            float64 // rate that LAN time should have: that mean, but slowly after a join or a leave
 
 	Masters    []Change        // every poll of another host, or under another term, than the one before
 	Takeover   []time.Duration // from a dead master's last poll to the first poll of the next
 	Interval   time.Duration   // from poll to poll, so that Takeover can be told in polls
+	TurnPPM    float64         // largest change of the LAN's rate from one second to the next, once it was steady
 	Steps      int             // clocks stepped by the nodes
 	Packets    uint64          // datagrams sent
+	Contested  time.Duration   // simulated seconds without exactly one master, once Limits.Polls after the last fault are over
 	Refused    int             // times a master said that no majority agrees and steered nobody
 	Inputs     uint64          // inputs handled by all nodes: what a run costs
 	Violations []Violation     // of invariants and limits; empty = the run holds

@@ -1,121 +1,149 @@
 package sim
 
 import (
-	"container/heap"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"meantime/daemon/node"
-	"meantime/netproto"
 	"meantime/sysclock"
 )
 
-// Epoch is the true wall time at the start of every run, ns since the Unix epoch: 2026-01-01 00:00 UTC.
-const Epoch = int64(1_767_225_600_000_000_000)
-
-// Plan describes a run. Everything random is drawn from Seed.
-type Plan struct {
-	Seed    uint64
-	Members []Member
-	Link    Link
-	Node    node.Config // what all nodes share; ID, Start, Role and Random are set for each
-}
-
-// Member is one host of the run; the first is the master.
-type Member struct {
-	Offset    time.Duration // of its wall clock from true time at the start
-	Frequency float64       // fractional error of its oscillator
-	Wander    float64       // its random walk, fractional per square root of a second
-	Start     time.Duration // when it comes to the LAN
-
-	// Mangle, where set, changes every packet that the member sends: how a liar lies. It must not keep the slice.
-	Mangle func(data []byte) []byte
-}
-
-// Link is how every packet travels.
-type Link struct {
-	Delay  time.Duration // least one-way delay
-	Jitter time.Duration // mean of an exponential delay on top
-	Loss   float64       // fraction of datagrams lost, each receiver's copy on its own
-}
-
-// handling is how long a host takes from seeing an input to its packet's departure: a scheduler and a system call.
-const handling = 30 * time.Microsecond
+// Streams of random numbers: each consumer has its own, so that in two runs of one seed one more draw here changes nothing there.
+const (
+	streamPlan    = 1
+	streamFaults  = 2
+	streamSwarm   = 3
+	streamClock   = 1000
+	streamNode    = 2000
+	streamHost    = 3000
+	streamLink    = 1 << 32
+	streamSpacing = 1 << 16
+)
 
 // World is a run under way.
 type World struct {
-	plan   Plan
-	now    int64 // ns since the start, true time
-	events events
-	count  uint64
-	hosts  []*Host
-	trace  func(line string)
-}
+	plan  Plan
+	now   int64 // ns since the start, true time
+	queue queue
+	hosts []*Host
+	links []link // from*len(hosts)+to
+	dice  *rand.Rand
+	lossy float64 // fraction of all packets that a fault loses, now
+	hash  hash
+	trace func(line string)
+	judge *judge
+	err   error
 
-// Host is a member with its clock and its node.
-type Host struct {
-	world  *World
-	index  int
-	addr   netip.AddrPort
-	Clock  *sysclock.Virtual
-	Node   *node.Node
-	start  int64
-	starts int
-	dice   []*rand.Rand // of the links to each host
-	wake   uint64       // of the wake-up that counts; older ones are void
-	Notes  []node.Note
-	Steps  []Step
-}
-
-// Step is a step that a node ordered.
-type Step struct {
-	At    time.Duration
-	Delta int64 // ns
+	lastPoll int // the host that polled last, −1 before
+	packets  uint64
+	inputs   uint64
+	onLook   func() error
 }
 
 // New builds the world of a plan. trace, which may be nil, gets a line for each input and effect.
 func New(plan Plan, trace func(string)) (*World, error) {
-	w := &World{plan: plan, trace: trace}
-	for i, m := range plan.Members {
-		h := &Host{world: w, index: i, addr: address(i), start: int64(m.Start)}
-		h.Clock = sysclock.NewVirtual(sysclock.VirtualConfig{
-			Offset: int64(m.Offset), Frequency: m.Frequency, Wander: m.Wander,
-			Rand: rand.New(rand.NewPCG(plan.Seed, 1000+uint64(i))),
-		}, truth{w})
+	plan.Faults = slices.Clone(plan.Faults) // the run writes in it
+	w := &World{plan: plan, trace: trace, lastPoll: -1, hash: newHash()}
+	w.dice = rand.New(rand.NewPCG(plan.Seed, streamFaults))
+	w.judge = newJudge(w)
+	for i := range plan.Members {
+		h, err := w.newHost(i)
+		if err != nil {
+			return nil, err
+		}
 		w.hosts = append(w.hosts, h)
-		w.at(h.start, func() error { return h.begin() })
+		w.plans(h.start, comes, i)
+	}
+	w.wire()
+	for i, f := range plan.Faults {
+		if err := f.check(len(plan.Members), math.MaxInt64); err != nil {
+			return nil, fmt.Errorf("fault %v: %w", f, err)
+		}
+		w.queue.push(int64(f.At)).mishap(strikes, i)
 	}
 	return w, nil
 }
 
-// truth is the host clock under every virtual clock: true time itself.
-type truth struct{ w *World }
+func (e *event) mishap(what happening, fault int) { e.what, e.from = what, int32(fault) }
 
-// Read pairs true time with true wall time.
-func (t truth) Read() (sysclock.Reading, error) {
-	return sysclock.Reading{Raw: t.w.now, Wall: Epoch + t.w.now, Width: 100}, nil
+// plans puts down that something without further particulars happens to a host.
+func (w *World) plans(at int64, what happening, host int) *event {
+	e := w.queue.push(at)
+	e.what, e.host, e.life = what, int32(host), w.hosts[host].life
+	return e
 }
 
 func address(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 10526)
 }
 
+// index is the member that has an address, −1 where none has.
+func (w *World) index(addr netip.AddrPort) int {
+	i := int(addr.Addr().As4()[3]) - 1
+	if i >= len(w.hosts) {
+		return -1
+	}
+	return i
+}
+
 // Hosts lists the members in the plan's order.
 func (w *World) Hosts() []*Host { return w.hosts }
 
+// Now is the true time since the start.
+func (w *World) Now() time.Duration { return time.Duration(w.now) }
+
+// TraceHash is over every input and effect so far.
+func (w *World) TraceHash() uint64 { return uint64(w.hash) }
+
+// Violations are the invariants that did not hold so far.
+func (w *World) Violations() []Violation { return w.judge.found }
+
 // Run goes on until the given time since the start.
 func (w *World) Run(until time.Duration) error {
-	for len(w.events) > 0 && w.events[0].at <= int64(until) {
-		e := heap.Pop(&w.events).(event)
-		w.now = e.at
-		if err := e.do(); err != nil {
+	for len(w.queue.keys) > 0 && w.queue.keys[0].at <= int64(until) {
+		at, e := w.queue.pop()
+		w.now = at
+		if err := w.happen(&e); err != nil {
 			return fmt.Errorf("at %v: %w", time.Duration(w.now), err)
+		}
+		if w.err != nil {
+			return w.err
 		}
 	}
 	w.now = int64(until)
 	return nil
+}
+
+// happen lets an event happen.
+func (w *World) happen(e *event) error {
+	switch e.what {
+	case strikes:
+		return w.strike(int(e.from))
+	case ceases:
+		return w.cease(int(e.from))
+	case flaps:
+		return w.flap(int(e.from))
+	case looks:
+		return w.onLook()
+	}
+	h := w.hosts[e.host]
+	if e.life != h.life {
+		return nil // it was for a daemon that is no more
+	}
+	switch e.what {
+	case comes, restarts:
+		return h.boot()
+	case alarm:
+		return h.ring()
+	case arrives:
+		return h.receive(e)
+	default:
+		return h.stamped(e)
+	}
 }
 
 // Error is a member's true clock error in ns: its wall clock minus true time, now.
@@ -124,105 +152,43 @@ func (w *World) Error(i int) (int64, error) {
 	return r.Wall - (Epoch + w.now), err
 }
 
-// Halt kills the host's daemon: it handles nothing more, and its clock goes on as it was last steered.
-func (h *Host) Halt() {
-	h.Node = nil
-	h.wake++
+// newHost builds a host, whose daemon does not run yet.
+func (w *World) newHost(i int) (*Host, error) {
+	m := w.plan.Members[i]
+	h := &Host{
+		world: w, member: &w.plan.Members[i], index: i, addr: address(i), start: int64(m.Start), alarmAt: math.MaxInt64,
+		dice: rand.New(rand.NewPCG(w.plan.Seed, streamHost+uint64(i))),
+	}
+	h.ground = &ground{world: w, swing: m.Swing}
+	h.spin(m.Offset)
+	h.id = h.drawID()
+	_, err := h.Clock.Read()
+	return h, err
 }
 
-// Restart starts the host's daemon again, with the id it had and nothing else; the clock has been synchronised since the
-// OS booted, so it may not be stepped.
-func (h *Host) Restart() error {
-	h.starts++
-	h.start = h.world.now
-	return h.begin()
+// spin puts a fresh clock on the host's ground, as a boot does, which stands offset from true time.
+func (h *Host) spin(offset time.Duration) {
+	m := h.member
+	ground := h.ground.at(h.world.now)
+	h.Clock = sysclock.NewVirtual(sysclock.VirtualConfig{
+		Offset: int64(offset) + h.world.now - ground, Frequency: m.Frequency, Wander: m.Wander,
+		Rand: rand.New(rand.NewPCG(h.world.plan.Seed, streamClock+uint64(h.index)+uint64(h.boots)<<32)),
+	}, h.ground)
+	h.boots++
+	h.frequency = 0
+	h.forgetReading()
 }
 
-// begin creates the host's node.
-func (h *Host) begin() error {
+// config is what the host's daemon is told at its start.
+func (h *Host) config() node.Config {
 	cfg := h.world.plan.Node
-	cfg.ID, cfg.Start, cfg.Role = netproto.ID(h.index+1), uint32(1000*h.starts+h.index+1), node.RoleSlave
-	cfg.MayStep = cfg.MayStep && h.starts == 0
-	if h.index == 0 {
-		cfg.Role = node.RoleMaster
+	cfg.ID, cfg.Role, cfg.Term = h.id, h.member.Role, h.savedTerm
+	cfg.Start = max(1, h.dice.Uint32())
+	if h.member.Priority > 0 {
+		cfg.Priority = h.member.Priority
 	}
-	rng := rand.New(rand.NewPCG(h.world.plan.Seed, 2000+uint64(h.index)+uint64(h.starts)<<32))
-	cfg.Random = rng.Uint64
-	at, err := h.moment()
-	if err != nil {
-		return err
-	}
-	if h.Node, err = node.New(cfg, at); err != nil {
-		return err
-	}
-	h.plan()
-	return nil
-}
-
-// moment reads the host's clock for an input.
-func (h *Host) moment() (node.Moment, error) {
-	r, err := h.Clock.Read()
-	return node.Moment{Now: time.Duration(h.world.now - h.start), Raw: r.Raw, Wall: r.Wall, Width: r.Width}, err
-}
-
-// handle gives the node an input and carries out what it wants.
-func (h *Host) handle(in node.Input) error {
-	if h.Node == nil {
-		return nil // halted while the input was on its way
-	}
-	at, err := h.moment()
-	if err != nil {
-		return err
-	}
-	effects := h.Node.Handle(at, in)
-	h.world.tell(h, in, effects)
-	for _, e := range effects {
-		if err := h.perform(e); err != nil {
-			return err
-		}
-	}
-	h.plan()
-	return nil
-}
-
-func (h *Host) perform(e node.Effect) error {
-	switch e := e.(type) {
-	case node.Send:
-		h.world.send(h, e)
-	case node.Steer:
-		return h.Clock.Steer(sysclock.Steering{Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew})
-	case node.Step:
-		h.Steps = append(h.Steps, Step{time.Duration(h.world.now), e.Delta})
-		return h.Clock.Step(e.Delta)
-	case node.Note:
-		h.Notes = append(h.Notes, e)
-	}
-	return nil
-}
-
-// plan sets the host's alarm to the node's deadline.
-func (h *Host) plan() {
-	h.wake++
-	mine := h.wake
-	d := h.Node.Deadline()
-	if int64(d) > 1<<62 {
-		return
-	}
-	h.world.at(max(h.start+int64(d), h.world.now), func() error {
-		if mine != h.wake {
-			return nil
-		}
-		return h.handle(node.Tick{})
-	})
-}
-
-// tell writes an input and its effects to the trace.
-func (w *World) tell(h *Host, in node.Input, effects []node.Effect) {
-	if w.trace == nil {
-		return
-	}
-	w.trace(fmt.Sprintf("%d host %d <- %T", w.now, h.index, in))
-	for _, e := range effects {
-		w.trace(fmt.Sprintf("%d host %d -> %T %+v", w.now, h.index, e, e))
-	}
+	cfg.MayStep = cfg.MayStep && !h.synced
+	cfg.Frequency = h.frequency
+	cfg.Random = rand.New(rand.NewPCG(h.world.plan.Seed, streamNode+uint64(h.index)+uint64(h.starts)<<32)).Uint64
+	return cfg
 }

@@ -1,11 +1,8 @@
 package sim
 
 import (
-	"fmt"
-	"hash/fnv"
 	"math"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,16 +10,18 @@ import (
 	"meantime/netproto"
 )
 
-// lan is a plan of members with the given oscillator errors (ppm), a minute apart from each other, on a link with 40 µs of
-// delay and 10 µs of jitter.
-func lan(seed uint64, ppm ...float64) Plan {
-	p := Plan{Seed: seed, Link: Link{Delay: 40 * time.Microsecond, Jitter: 10 * time.Microsecond}, Node: node.Config{
-		Group: netproto.GroupID("meantime"), Priority: 100, Interval: time.Second, MaxSkew: time.Hour,
-		FoundWait: 10 * time.Second, MayStep: true, MaxSlew: 500e-6, Release: Epoch - int64(365*24*time.Hour),
-	}}
-	for i, f := range ppm {
-		p.Members = append(p.Members, Member{Offset: time.Duration(i) * time.Minute, Frequency: f * 1e-6})
+// minutes is a plan of members with the given oscillator errors (ppm), a minute apart from each other, on a link with 40 µs of
+// delay and 10 µs of jitter. The first is the master, and nobody else stands.
+func minutes(seed uint64, oscillators ...float64) Plan {
+	p := Plan{
+		Seed: seed, For: time.Hour, Latency: Delay{Least: 30 * time.Microsecond},
+		Link: Link{Delay: Delay{Shape: Exponential, Least: 40 * time.Microsecond, Spread: 10 * time.Microsecond}},
+		Node: nodeConfig(time.Second, 500*ppm),
 	}
+	for i, f := range oscillators {
+		p.Members = append(p.Members, Member{Offset: time.Duration(i) * time.Minute, Frequency: f * ppm, Role: node.RoleSlave})
+	}
+	p.Members[0].Role = node.RoleMaster
 	return p
 }
 
@@ -39,6 +38,9 @@ func run(t *testing.T, w *World, until time.Duration) {
 	t.Helper()
 	if err := w.Run(until); err != nil {
 		t.Fatal(err)
+	}
+	for _, v := range w.Violations() {
+		t.Fatal(v)
 	}
 }
 
@@ -71,15 +73,6 @@ func mean(errs []int64) float64 {
 	return sum / float64(len(errs))
 }
 
-// rate is LAN time's rate against true time (ppm) over the coming span, as the members' mean clock shows it.
-func rate(t *testing.T, w *World, from, over time.Duration) float64 {
-	t.Helper()
-	run(t, w, from)
-	before := mean(errorsOf(t, w))
-	run(t, w, from+over)
-	return (mean(errorsOf(t, w)) - before) / float64(over) * 1e6
-}
-
 // apart is the median disagreement over the coming seconds.
 func apart(t *testing.T, w *World, from time.Duration, seconds int, members ...int) time.Duration {
 	t.Helper()
@@ -92,12 +85,8 @@ func apart(t *testing.T, w *World, from time.Duration, seconds int, members ...i
 	return all[len(all)/2]
 }
 
-func noted(h *Host, text string) bool {
-	return slices.ContainsFunc(h.Notes, func(n node.Note) bool { return strings.Contains(n.Text, text) })
-}
-
 func TestMinutesApartBecomeMicroseconds(t *testing.T) {
-	w := start(t, lan(1, 40, -35, 15, -20, 5))
+	w := start(t, minutes(1, 40, -35, 15, -20, 5))
 	run(t, w, 5*time.Second)
 	if got := spread(errorsOf(t, w)); got > time.Millisecond {
 		t.Errorf("5 s after the start the clocks are %v apart, want below 1 ms", got)
@@ -118,8 +107,11 @@ func TestMinutesApartBecomeMicroseconds(t *testing.T) {
 }
 
 func TestRateIsTheMeanOfTheOscillators(t *testing.T) {
-	w := start(t, lan(2, 40, -35, 15, -20, 5))
-	got := rate(t, w, 100*time.Second, 200*time.Second)
+	w := start(t, minutes(2, 40, -35, 15, -20, 5))
+	run(t, w, 100*time.Second)
+	before := mean(errorsOf(t, w))
+	run(t, w, 300*time.Second)
+	got := (mean(errorsOf(t, w)) - before) / float64(200*time.Second) / ppm
 	t.Logf("LAN rate %+.4f ppm against a mean of +1 ppm", got)
 	if math.Abs(got-1) > 0.05 {
 		t.Errorf("LAN rate %+.4f ppm, want the oscillators' mean of +1 ppm", got)
@@ -128,7 +120,7 @@ func TestRateIsTheMeanOfTheOscillators(t *testing.T) {
 
 // Test of record: 3:00 (master), 3:25, 2:50 become 3:05 by deltas of +0:05, −0:20 and +0:15.
 func TestExampleOfRecord(t *testing.T) {
-	p := lan(3, 0, 0, 0)
+	p := minutes(3, 0, 0, 0)
 	for i, m := range []int{0, 25, -10} {
 		p.Members[i].Offset = time.Duration(m) * time.Minute
 	}
@@ -142,30 +134,9 @@ func TestExampleOfRecord(t *testing.T) {
 	}
 }
 
-func TestSameSeedSameTrace(t *testing.T) {
-	hash := func(seed uint64) uint64 {
-		p := lan(seed, 40, -35, 15)
-		p.Link.Loss = 0.1
-		sum := fnv.New64a()
-		w, err := New(p, func(line string) { fmt.Fprintln(sum, line) })
-		if err != nil {
-			t.Fatal(err)
-		}
-		run(t, w, 60*time.Second)
-		return sum.Sum64()
-	}
-	one, again, other := hash(7), hash(7), hash(8)
-	if one != again {
-		t.Errorf("the same seed gave two traces: %x and %x", one, again)
-	}
-	if one == other {
-		t.Error("two seeds gave one trace: nothing is drawn from the seed")
-	}
-}
-
 func TestLossIsSurvived(t *testing.T) {
 	for _, loss := range []float64{0.02, 0.1, 0.2} {
-		p := lan(4, 40, -35, 15, -20, 5)
+		p := minutes(4, 40, -35, 15, -20, 5)
 		p.Link.Loss = loss
 		w := start(t, p)
 		got := apart(t, w, 3*time.Minute, 60)
@@ -178,8 +149,8 @@ func TestLossIsSurvived(t *testing.T) {
 
 // A newcomer is brought to LAN time; LAN time is not brought to it.
 func TestWildNewcomerMovesNobody(t *testing.T) {
-	alone := lan(5, 40, -35, 15, -20)
-	joined := lan(5, 40, -35, 15, -20, 300)
+	alone := minutes(5, 40, -35, 15, -20)
+	joined := minutes(5, 40, -35, 15, -20, 300)
 	joined.Members[4].Offset, joined.Members[4].Start = 100*time.Hour, 60*time.Second
 	a, b := start(t, alone), start(t, joined)
 	run(t, a, 75*time.Second)
@@ -198,65 +169,10 @@ func TestWildNewcomerMovesNobody(t *testing.T) {
 	}
 }
 
-// lie changes a member's Reply stamps by what shift says.
-func lie(shift func() int64) func([]byte) []byte {
-	return func(data []byte) []byte {
-		h, body, err := netproto.Open(data)
-		if err != nil || h.Kind != netproto.KindReply {
-			return data
-		}
-		r, err := netproto.ParseReply(h, body)
-		if err != nil {
-			return data
-		}
-		by := netproto.Stamp(shift())
-		r.T2, r.T3 = r.T2+by, r.T3+by
-		if r.Earlier.Seq != 0 {
-			r.Earlier.T3, r.Earlier.T6 = r.Earlier.T3+by, r.Earlier.T6+by
-		}
-		return r.Append(nil, h)
-	}
-}
-
-// One liar of four, who keeps to its lie whatever it is told: LAN time stays where the honest clocks are. What the liar still
-// has a voice in is the LAN's rate: its own claim, clamped to 200 ppm off the median, is a quarter of the mean, which LAN time
-// follows with a time constant of an hour. In 90 s that is at most 50 ppm · 90 s · 90 s / (2 · 3,600 s) = 56 µs.
-func TestLiarMovesNothing(t *testing.T) {
-	const begins = int64(100 * time.Second)
-	for name, claim := range map[string]func(now int64) int64{
-		"constant":         func(int64) int64 { return int64(10 * time.Millisecond) },
-		"within tolerance": func(int64) int64 { return 900_000 },
-		"drifting":         func(now int64) int64 { return (now - begins) / 10_000 },
-	} {
-		t.Run(name, func(t *testing.T) {
-			honest := start(t, lan(6, 40, -35, 15, -20))
-			p := lan(6, 40, -35, 15, -20)
-			var w *World
-			p.Members[3].Mangle = lie(func() int64 {
-				if w.now < begins {
-					return 0
-				}
-				e := errorsOf(t, w)
-				return claim(w.now) - (e[3] - int64(mean(e[:3])))
-			})
-			w = start(t, p)
-			run(t, honest, 190*time.Second)
-			run(t, w, 190*time.Second)
-			a, b := mean(errorsOf(t, honest, 0, 1, 2)), mean(errorsOf(t, w, 0, 1, 2))
-			t.Logf("the honest clocks are %.0f ns from where they would be", b-a)
-			if math.Abs(b-a) > 60_000 {
-				t.Errorf("the liar moved the honest clocks by %.0f ns in 90 s", b-a)
-			}
-			if got := spread(errorsOf(t, w, 0, 1, 2)); got > 100*time.Microsecond {
-				t.Errorf("the honest clocks are %v apart", got)
-			}
-		})
-	}
-}
-
-// A slave whose master falls silent holds its frequency and says so, and follows again when the master is back.
+// A slave whose master falls silent, and where nobody else may hold office, holds its frequency and says so, and follows again when
+// the master is back.
 func TestSilentMasterIsHeldOver(t *testing.T) {
-	w := start(t, lan(7, 40, -35, 15, -20))
+	w := start(t, minutes(7, 40, -35, 15, -20))
 	run(t, w, 60*time.Second)
 	w.Hosts()[0].Halt()
 	run(t, w, 90*time.Second)
@@ -264,22 +180,17 @@ func TestSilentMasterIsHeldOver(t *testing.T) {
 		if s := h.Node.Status(); s.State != node.StateHoldover {
 			t.Errorf("slave %d is %s, want holdover", i+1, s.State)
 		}
-		if !noted(h, "master is silent") {
+		if !h.Said("master is silent") {
 			t.Errorf("slave %d did not say that its master is silent", i+1)
 		}
 	}
 	if got := spread(errorsOf(t, w, 1, 2, 3)); got > 50*time.Microsecond {
 		t.Errorf("after 30 s of holdover the slaves are %v apart: the frequency was not held", got)
 	}
-	before := mean(errorsOf(t, w, 1, 2, 3))
 	if err := w.Hosts()[0].Restart(); err != nil {
 		t.Fatal(err)
 	}
 	run(t, w, 120*time.Second)
-	moved := mean(errorsOf(t, w, 1, 2, 3)) - before
-	if math.Abs(moved) > 100_000 {
-		t.Errorf("the master's return moved the slaves by %.0f ns", moved)
-	}
 	for i, h := range w.Hosts() {
 		if len(h.Steps) > 1 {
 			t.Errorf("host %d was stepped again: %v", i, h.Steps)
@@ -287,5 +198,8 @@ func TestSilentMasterIsHeldOver(t *testing.T) {
 		if s := h.Node.Status(); s.State != node.StateFollowing && s.State != node.StateKeeping {
 			t.Errorf("host %d is %s", i, s.State)
 		}
+	}
+	if got := spread(errorsOf(t, w)); got > 50*time.Microsecond {
+		t.Errorf("half a minute after the master's return the clocks are %v apart", got)
 	}
 }
