@@ -417,7 +417,7 @@ func TestAWideLiarOfThree(t *testing.T) {
 	b.founded(f...)
 	f[1].follows, f[1].stretch = false, 2*time.Second
 	f[1].offset += 2*time.Second - time.Millisecond // half of the stretch goes into the offset, half into the bound
-	for i := range 20 { // longer than a filter remembers what was usual
+	for i := range 20 {                             // longer than a filter remembers what was usual
 		b.round(f...)
 		if d := time.Duration(f[0].entry.Delta); d.Abs() > 100*time.Microsecond {
 			t.Fatalf("round %d: a liar with a delay of 2 s moved the honest slave by %v", i+1, d)
