@@ -249,14 +249,15 @@ func (l *demoLAN) result(views []DemoView) DemoResult {
 	}
 	r.Before, r.Last = views[0].Apart, views[len(views)-1]
 	var late []time.Duration
-	for i := len(views) - 1; i >= 0; i-- {
-		if v := views[i]; r.Last.At-v.At <= 5*time.Second {
+	for _, v := range views {
+		if r.Last.At-v.At <= 5*time.Second {
 			late = append(late, v.Apart)
 		}
-		if views[i].Apart >= DemoLimit {
-			break
+		if v.Apart >= DemoLimit {
+			r.Within, r.Converged = -1, false
+		} else if !r.Converged {
+			r.Within, r.Converged = v.At, true
 		}
-		r.Within, r.Converged = views[i].At, true
 	}
 	slices.Sort(late)
 	r.After = late[len(late)/2]

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"meantime/daemon/node"
@@ -54,7 +55,8 @@ type driver struct {
 
 	packets chan udp.Packet
 	asks    chan func()
-	queue   []node.Sent // stamps to hand to the node
+	ended   chan struct{} // closed when run is over
+	queue   []node.Sent   // stamps to hand to the node
 	tokens  map[udp.Token]uint64
 	stamps  []udp.Sent
 	sendErr limiter
@@ -64,8 +66,8 @@ type driver struct {
 func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*driver, error) {
 	d := &driver{
 		clock: clock, link: l, log: log, start: time.Now(),
-		packets: make(chan udp.Packet, backlog), asks: make(chan func()), tokens: map[udp.Token]uint64{},
-		sendErr: limiter{every: time.Minute},
+		packets: make(chan udp.Packet, backlog), asks: make(chan func()), ended: make(chan struct{}),
+		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
 	}
 	at, err := d.moment()
 	if err != nil {
@@ -77,23 +79,27 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 
 // run serves the node until ctx ends or the clock or a socket fails for good. It closes the link.
 func (d *driver) run(ctx context.Context) error {
+	defer close(d.ended)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	readers := make(chan error, 2)
-	go func() { readers <- d.read(ctx, d.link.ReceiveGroup) }()
-	go func() { readers <- d.read(ctx, d.link.ReceiveUnicast) }()
-	err := d.loop(ctx, readers)
-	cancel(err)
-	closed := d.link.Close()
-	<-readers // loop took none, or the one that failed
-	if err == nil {
-		<-readers
+	failed := make(chan error, 2)
+	var readers sync.WaitGroup
+	for _, receive := range []func([]byte) (udp.Packet, error){d.link.ReceiveGroup, d.link.ReceiveUnicast} {
+		readers.Go(func() {
+			if err := d.read(ctx, receive); err != nil {
+				failed <- err
+			}
+		})
 	}
-	return errors.Join(err, closed)
+	err := d.loop(ctx, failed)
+	cancel(err)
+	err = errors.Join(err, d.link.Close())
+	readers.Wait()
+	return err
 }
 
 // loop is the driver's one goroutine.
-func (d *driver) loop(ctx context.Context, readers <-chan error) error {
+func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 	refresh := time.NewTicker(refreshEvery)
 	defer refresh.Stop()
 	alarm := time.NewTimer(0)
@@ -103,7 +109,7 @@ func (d *driver) loop(ctx context.Context, readers <-chan error) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err = <-readers:
+		case err = <-failed:
 			return fmt.Errorf("receiving: %w", err)
 		case p := <-d.packets:
 			err = d.handle(d.inputOf(p))
@@ -292,18 +298,15 @@ func (d *driver) read(ctx context.Context, receive func([]byte) (udp.Packet, err
 	}
 }
 
-// ask runs f in the driver's goroutine and waits for it; false if the driver has ended.
+// ask runs f in the driver's goroutine and waits for it. It is false if the driver or ctx ended first: then f never runs.
 func (d *driver) ask(ctx context.Context, f func()) bool {
 	done := make(chan struct{})
 	select {
 	case d.asks <- func() { f(); close(done) }:
-	case <-ctx.Done():
-		return false
-	}
-	select {
-	case <-done:
+		<-done
 		return true
+	case <-d.ended:
 	case <-ctx.Done():
-		return false
 	}
+	return false
 }
