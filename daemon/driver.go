@@ -59,6 +59,7 @@ type driver struct {
 	queue   []node.Sent   // stamps to hand to the node
 	tokens  map[udp.Token]uint64
 	stamps  []udp.Sent
+	stepped bool // the clock was stepped since the last moment was read
 	sendErr limiter
 }
 
@@ -163,31 +164,36 @@ func (d *driver) inputOf(p udp.Packet) func(node.Moment) node.Input {
 	}
 }
 
-// handle gives the node one input, carries out its effects, and feeds the stamps of what was sent back to it.
+// handle gives the node one input, carries out its effects, and feeds the stamps of what was sent back to it. The stamps are as of
+// the same moment: reading a clock takes tens of µs where system calls are slow, and the node maps them through a pair it keeps anyway.
 func (d *driver) handle(input func(node.Moment) node.Input) error {
-	if err := d.once(input); err != nil {
+	at, err := d.moment()
+	if err != nil {
+		return err
+	}
+	if err := d.once(at, input(at)); err != nil {
 		return err
 	}
 	for len(d.queue) > 0 {
 		s := d.queue[0]
 		d.queue = d.queue[1:]
-		err := d.once(func(node.Moment) node.Input {
-			s.Stamp = d.clock.FromHost(s.Stamp)
-			return s
-		})
-		if err != nil {
+		s.Stamp = d.clock.FromHost(s.Stamp)
+		if d.stepped { // the moment is of the clock before its step
+			d.stepped = false
+			if at, err = d.moment(); err != nil {
+				return err
+			}
+		}
+		if err := d.once(at, s); err != nil {
 			return err
 		}
 	}
+	d.stepped = false
 	return nil
 }
 
-func (d *driver) once(input func(node.Moment) node.Input) error {
-	at, err := d.moment()
-	if err != nil {
-		return err
-	}
-	for _, e := range d.node.Handle(at, input(at)) {
+func (d *driver) once(at node.Moment, in node.Input) error {
+	for _, e := range d.node.Handle(at, in) {
 		if err := d.perform(e); err != nil {
 			return err
 		}
@@ -212,6 +218,7 @@ func (d *driver) perform(e node.Effect) error {
 			return fmt.Errorf("steering the clock: %w", err)
 		}
 	case node.Step:
+		d.stepped = true
 		if err := d.clock.Step(e.Delta); err != nil {
 			return fmt.Errorf("stepping the clock by %v: %w", time.Duration(e.Delta), err)
 		}
