@@ -55,9 +55,11 @@ type driver struct {
 
 	packets chan udp.Packet
 	asks    chan func()
-	queue   []node.Sent // stamps to hand to the node
+	ended   chan struct{} // closed when run is over
+	queue   []node.Sent   // stamps to hand to the node
 	tokens  map[udp.Token]uint64
 	stamps  []udp.Sent
+	stepped bool // the clock was stepped since the last moment was read
 	sendErr limiter
 }
 
@@ -65,8 +67,8 @@ type driver struct {
 func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*driver, error) {
 	d := &driver{
 		clock: clock, link: l, log: log, start: time.Now(),
-		packets: make(chan udp.Packet, backlog), asks: make(chan func()), tokens: map[udp.Token]uint64{},
-		sendErr: limiter{every: time.Minute},
+		packets: make(chan udp.Packet, backlog), asks: make(chan func()), ended: make(chan struct{}),
+		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
 	}
 	at, err := d.moment()
 	if err != nil {
@@ -79,6 +81,7 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 // run serves the node until ctx ends or the clock or a socket fails for good. It closes the link. At a clean end a master hands
 // over to its successor.
 func (d *driver) run(ctx context.Context) error {
+	defer close(d.ended)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 2)
@@ -165,31 +168,36 @@ func (d *driver) inputOf(p udp.Packet) func(node.Moment) node.Input {
 	}
 }
 
-// handle gives the node one input, carries out its effects, and feeds the stamps of what was sent back to it.
+// handle gives the node one input, carries out its effects, and feeds the stamps of what was sent back to it. The stamps are as of
+// the same moment: reading a clock takes tens of µs where system calls are slow, and the node maps them through a pair it keeps anyway.
 func (d *driver) handle(input func(node.Moment) node.Input) error {
-	if err := d.once(input); err != nil {
+	at, err := d.moment()
+	if err != nil {
+		return err
+	}
+	if err := d.once(at, input(at)); err != nil {
 		return err
 	}
 	for len(d.queue) > 0 {
 		s := d.queue[0]
 		d.queue = d.queue[1:]
-		err := d.once(func(node.Moment) node.Input {
-			s.Stamp = d.clock.FromHost(s.Stamp)
-			return s
-		})
-		if err != nil {
+		s.Stamp = d.clock.FromHost(s.Stamp)
+		if d.stepped { // the moment is of the clock before its step
+			d.stepped = false
+			if at, err = d.moment(); err != nil {
+				return err
+			}
+		}
+		if err := d.once(at, s); err != nil {
 			return err
 		}
 	}
+	d.stepped = false
 	return nil
 }
 
-func (d *driver) once(input func(node.Moment) node.Input) error {
-	at, err := d.moment()
-	if err != nil {
-		return err
-	}
-	for _, e := range d.node.Handle(at, input(at)) {
+func (d *driver) once(at node.Moment, in node.Input) error {
+	for _, e := range d.node.Handle(at, in) {
 		if err := d.perform(e); err != nil {
 			return err
 		}
@@ -214,6 +222,7 @@ func (d *driver) perform(e node.Effect) error {
 			return fmt.Errorf("steering the clock: %w", err)
 		}
 	case node.Step:
+		d.stepped = true
 		if err := d.clock.Step(e.Delta); err != nil {
 			return fmt.Errorf("stepping the clock by %v: %w", time.Duration(e.Delta), err)
 		}
@@ -302,18 +311,15 @@ func (d *driver) read(ctx context.Context, receive func([]byte) (udp.Packet, err
 	}
 }
 
-// ask runs f in the driver's goroutine and waits for it; false if the driver has ended.
+// ask runs f in the driver's goroutine and waits for it. It is false if the driver or ctx ended first: then f never runs.
 func (d *driver) ask(ctx context.Context, f func()) bool {
 	done := make(chan struct{})
 	select {
 	case d.asks <- func() { f(); close(done) }:
-	case <-ctx.Done():
-		return false
-	}
-	select {
-	case <-done:
+		<-done
 		return true
+	case <-d.ended:
 	case <-ctx.Done():
-		return false
 	}
+	return false
 }

@@ -18,9 +18,10 @@ import (
 
 // The files of the state directory. Each holds one line.
 const (
-	idFile   = "id"   // this node's id, 16 hex digits
+	idFile   = "id"   // this node's id, idDigits hex digits
 	termFile = "term" // the highest term obeyed, decimal
 	bootFile = "boot" // the boot of the OS in which the clock was last synchronised
+	idDigits = 16
 )
 
 // state is what outlives the process. An empty dir keeps it in memory: a dry run leaves no trace unless told to.
@@ -61,7 +62,7 @@ func openState(dir string, log *slog.Logger) (*state, error) {
 		return nil, err
 	}
 	id, err := strconv.ParseUint(text, 16, 64)
-	if err == nil && id != 0 {
+	if err == nil && id != 0 && len(text) == idDigits { // fewer are half of another id
 		s.id = netproto.ID(id)
 		return s, nil
 	}

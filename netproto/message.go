@@ -115,7 +115,7 @@ type Standing uint8
 
 const (
 	StandingFounder  Standing = 1 // named at the founding; repeated until its Reply shows the lineage
-	StandingVoter    Standing = 2
+	StandingVoter    Standing = 2 // has a voice in the mean
 	StandingNewcomer Standing = 3 // brought to LAN time, no vote
 	StandingLeftOut  Standing = 4 // a voter whose reading missed the majority's this round
 )

@@ -247,8 +247,10 @@ func (r *Result) checkBed() {
 	for _, g := range r.Guests {
 		worst = max(worst, math.Abs(g.Oscillator-g.Set.PPM))
 	}
-	r.add("oscillators", fmt.Sprintf("as set, ±%g ppm", oscillatorTolerance), fmt.Sprintf("%.3f ppm off at worst", worst), worst <= oscillatorTolerance)
-	r.add("coverage", fmt.Sprintf("%.0f %% of the run", wantedCoverage*100), fmt.Sprintf("%.1f %%", r.Coverage*100), r.Coverage >= wantedCoverage)
+	r.add("oscillators", fmt.Sprintf("as set, ±%g ppm", oscillatorTolerance),
+		fmt.Sprintf("%.3f ppm off at worst", worst), worst <= oscillatorTolerance)
+	r.add("coverage", fmt.Sprintf("%.0f %% of the run", wantedCoverage*100),
+		fmt.Sprintf("%.1f %%", r.Coverage*100), r.Coverage >= wantedCoverage)
 }
 
 // checkFree makes sure that clocks nobody steers run as they were set.
@@ -262,8 +264,10 @@ func (r *Result) checkFree() {
 		rates = max(rates, math.Abs(*g.Clock-g.Set.PPM))
 		offsets = max(offsets, math.Abs(*g.Started-float64(g.Set.Offset)/1e6))
 	}
-	r.add("free rates", fmt.Sprintf("as set, ±%g ppm", oscillatorTolerance), fmt.Sprintf("%.3f ppm off at worst", rates), rates <= oscillatorTolerance)
-	r.add("free offsets", fmt.Sprintf("as set, ±%v", offsetTolerance), fmt.Sprintf("%.1f ms off at worst", offsets), offsets <= offsetTolerance.Seconds()*1e3)
+	r.add("free rates", fmt.Sprintf("as set, ±%g ppm", oscillatorTolerance),
+		fmt.Sprintf("%.3f ppm off at worst", rates), rates <= oscillatorTolerance)
+	r.add("free offsets", fmt.Sprintf("as set, ±%v", offsetTolerance),
+		fmt.Sprintf("%.1f ms off at worst", offsets), offsets <= offsetTolerance.Seconds()*1e3)
 }
 
 // checkPrograms makes sure that the programs ran as long as they were to and ended well.
@@ -327,10 +331,14 @@ func (r *Result) table() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s on %d kernels (Linux %s, up in %.1f s), %.1f s\n",
 		r.Plan.Program, len(r.Guests), r.Bed.Kernel, r.Bed.Boot.Seconds(), r.Bed.Ran.Seconds())
-	fmt.Fprintf(&b, "time stamp counter %.3f MHz, between %d processors %.0f ±%.0f ns; they were busy with this for %.0f %%, with other work for %.0f %%\n\n",
+	fmt.Fprintf(&b,
+		"time stamp counter %.3f MHz, between %d processors %.0f ±%.0f ns; "+
+			"they were busy with this for %.0f %%, with other work for %.0f %%\n\n",
 		r.CounterHz/1e6, r.Bed.CPUs, r.Bed.Skew, r.Bed.SkewBound, r.Bed.Own*100, r.Bed.Others*100)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "node\tset ppm\toscillator\tclock ppm\tset offset\tat start ms\tat end ms\tsent\treceived\tbracket µs med/p95/max\tloose\tkernel freq\tstatus\testerror µs\t")
+	fmt.Fprintln(w,
+		"node\tset ppm\toscillator\tclock ppm\tset offset\tat start ms\tat end ms\tsent\treceived\t"+
+			"bracket µs med/p95/max\tloose\tkernel freq\tstatus\testerror µs\t")
 	for _, g := range r.Guests {
 		freq, status, estimate := "–", "–", "–"
 		if t := g.Record.During; t != nil {
@@ -345,7 +353,8 @@ func (r *Result) table() []byte {
 	if len(r.Guests) > 1 && !r.Plan.untilExit() {
 		fmt.Fprintf(&b, "all within %v from: %s s after the start, to the end\n", r.Within, figure(r.Together, "%.1f"))
 		if r.Spread != nil {
-			fmt.Fprintf(&b, "disagreement after %v: median %.1f µs, p95 %.1f µs, max %.1f µs\n", r.Plan.Settle, r.Spread.Median, r.Spread.P95, r.Spread.Max)
+			fmt.Fprintf(&b, "disagreement after %v: median %.1f µs, p95 %.1f µs, max %.1f µs\n",
+				r.Plan.Settle, r.Spread.Median, r.Spread.P95, r.Spread.Max)
 		}
 		fmt.Fprintf(&b, "LAN rate: %s ppm; mean of the oscillators: %+.3f ppm\n", figure(r.LANRate, "%+.3f"), r.Oscillator)
 	}

@@ -288,6 +288,24 @@ func (h *lanHost) plug() {
 	h.ip(fmt.Sprintf("addr add %s/24 brd + dev lan0\n link set lan0 up", h.addr))
 }
 
+// annex makes a second bridge, with a cable to the first one.
+func (b *bed) annex() {
+	b.t.Helper()
+	b.ip(`link add lan2 type bridge
+		link set lan2 up
+		link add trunk1 type veth peer name trunk2
+		link set trunk1 master lan
+		link set trunk2 master lan2
+		link set trunk2 up
+		link set trunk1 up`)
+}
+
+// replug moves the host's cable to a bridge.
+func (h *lanHost) replug(bridge string) {
+	h.bed.t.Helper()
+	h.bed.ip(fmt.Sprintf("link set %s master %s", h.port, bridge))
+}
+
 // unplug takes the interface away altogether.
 func (h *lanHost) unplug() {
 	h.bed.t.Helper()

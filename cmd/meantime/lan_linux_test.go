@@ -318,7 +318,7 @@ func TestDemoRuns(t *testing.T) {
 		return
 	}
 	demo := func(args ...string) *process { return b.alone().meantime(append([]string{"demo"}, args...)...) }
-	seed, drift, hasty := demo("--preset", "seed", "--plain"), demo("--for", "8s"), demo("--for", "1s", "--plain")
+	seed, drift, hasty := demo("--preset", "seed", "--plain"), demo("--for", "14s"), demo("--for", "1s", "--plain")
 	for _, d := range []struct {
 		process *process
 		code    int

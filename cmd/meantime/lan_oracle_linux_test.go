@@ -57,6 +57,37 @@ func (tr lanTrace) at(raw int64) (int64, bool) {
 	return tr.ahead[i-1] + int64(math.Round(part*float64(tr.ahead[i]-tr.ahead[i-1]))), true
 }
 
+// course is how a clock ran.
+type course struct {
+	lines int
+	back  int     // between so many lines it did not go forward
+	steps int     // between so many lines it was off the raw oscillator's rate by more than limit
+	worst float64 // fractional, the largest such rate below limit
+}
+
+// course tells how the clock ran from a reading of the host's raw oscillator on. No slew has a rate beyond limit (fractional).
+func (tr lanTrace) course(from int64, limit float64) (c course) {
+	for i := range tr.raw {
+		if tr.raw[i] < from {
+			continue
+		}
+		if c.lines++; c.lines == 1 {
+			continue
+		}
+		span, gained := tr.raw[i]-tr.raw[i-1], tr.ahead[i]-tr.ahead[i-1]
+		if span+gained <= 0 {
+			c.back++
+		}
+		// A short span's rate is mostly rounding.
+		if off := max(0, math.Abs(float64(gained))-2) / float64(span); off > limit {
+			c.steps++
+		} else {
+			c.worst = max(c.worst, off)
+		}
+	}
+	return c
+}
+
 // moments are in order of time.
 type moments []moment
 
@@ -166,20 +197,27 @@ func (list moments) between(from, to int64) (part moments) {
 	return part
 }
 
+// shown reads the node's trace.
+func (p *process) shown() lanTrace {
+	t := p.host.bed.t
+	t.Helper()
+	text, err := os.ReadFile(p.trace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := readTrace(string(text))
+	if err != nil {
+		t.Fatalf("%s: trace: %v", p.host.name, err)
+	}
+	return tr
+}
+
 // readMoments reads the traces of nodes.
 func readMoments(t *testing.T, nodes ...*process) moments {
 	t.Helper()
 	var traces []lanTrace
 	for _, n := range nodes {
-		text, err := os.ReadFile(n.trace)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tr, err := readTrace(string(text))
-		if err != nil {
-			t.Fatalf("%s: trace: %v", n.host.name, err)
-		}
-		traces = append(traces, tr)
+		traces = append(traces, n.shown())
 	}
 	return compare(traces)
 }
@@ -252,6 +290,13 @@ func TestLANOracle(t *testing.T) {
 	gap := lanTrace{raw: []int64{0, traceGap + 1}, ahead: []int64{0, 0}}
 	if _, ok := gap.at(traceStep); ok || len(compare([]lanTrace{gap, traces[0]})) > 1 {
 		t.Error("a gap in a trace is interpolated")
+	}
+	run := lanTrace{raw: []int64{0, 1e8, 2e8, 3e8, 4e8}, ahead: []int64{7e9, 7e9 + 5e4, 9e9, 9e9, 8e9}}
+	if c := run.course(0, 1e-3); c.lines != 5 || c.back != 1 || c.steps != 2 || math.Abs(c.worst-5e-4) > 1e-6 {
+		t.Errorf("a clock that is stepped ahead and back: %+v", c)
+	}
+	if c := run.course(2e8, 1e-3); c.lines != 3 || c.back != 1 || c.steps != 1 || c.worst != 0 {
+		t.Errorf("its end: %+v", c)
 	}
 	if wrong := (figures{instants: 10, median: 2, max: 3}).disagree(2*time.Second, 2, 3); len(wrong) != 3 {
 		t.Errorf("complaints %q, want three", wrong)

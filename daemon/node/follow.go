@@ -13,7 +13,7 @@ const (
 	// already more than a sound LAN has.
 	maxSessions = 4
 	// maxRepeats is how many replies of a round a slave gives: the first and what FlagAgain may ask for on top.
-	maxRepeats = 4
+	maxRepeats = 8
 	// silentPolls is after how many missed polls a master counts as silent (brief silence is loss, and the fit holds).
 	silentPolls = 3
 	// listenFor is how long a slave that hears nothing waits before it says so: longer than the slowest first poll in

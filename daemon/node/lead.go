@@ -11,6 +11,9 @@ const (
 	// exchanges is how many exchanges a round asks of each slave. The first wakes the slave; the ones after it, back to
 	// back, find it awake (DESIGN.md, "Two exchanges").
 	exchanges = 3
+	// mostExchanges is how many it asks of a slave whose samples of this round are all worse than usual: more tries are worth
+	// their packets only there.
+	mostExchanges = 6
 	// slotTime is what an exchange with one slave may take, so that the next one's does not get in its way.
 	slotTime = 20 * time.Millisecond
 	// leastWindow spreads the replies of slaves that have no slot yet.
@@ -288,10 +291,18 @@ func (n *Node) skew(h netproto.Header) float64 {
 // looseSkew is the rate difference of two clocks of which one at least is not fitted: ±200 ppm each.
 const looseSkew = 400e-6
 
+// wanted is how many exchanges this round is to have with a peer.
+func (p *peer) wanted() int {
+	if s, ok := p.filter.Best(); ok && s.Bound/2 <= p.filter.Usual()/2+p.filter.Usual()/4 {
+		return exchanges
+	}
+	return mostExchanges
+}
+
 // ack answers a reply at once.
 func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
 	h := n.header(n.lead.seq, n.lead.term)
-	if r.Repeat+1 < exchanges {
+	if int(r.Repeat)+1 < p.wanted() {
 		h.Flags |= netproto.FlagAgain
 	}
 	a := netproto.Ack{Echo: r.Nonce, Repeat: r.Repeat}

@@ -1,0 +1,465 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"meantime/netproto"
+)
+
+// What elections promise, in poll intervals; a shared machine may be a few times worse, beyond electionFactor it is a fault.
+const (
+	takeoverGoal   = 3.0 // from a killed master's last poll to the next one's first
+	handoverGoal   = 1.0 // from the signal that ends a master to the next one's first poll
+	healGoal       = 2.0 // from healing until one of two masters has given up
+	followGoal     = 3.0 // from healing until everybody says it obeys that one
+	apartGoal      = 1.0 // disagreement of the living over a takeover, as a multiple of that before
+	electionFactor = 5
+)
+
+// Clocks of the LAN that elects.
+var (
+	voterOffsets = []string{"2m", "-3m", "90s", "-40s", "5s"}
+	voterPPM     = []float64{50, -50, 15, 30, -25}
+)
+
+// rateLimit is the fastest a clock may be off the host's oscillator without a step: its own error, the largest frequency
+// correction, the largest slew.
+const rateLimit = 50e-6 + 500e-6 + 500e-6
+
+// sentPacket is a packet of ours that left a host.
+type sentPacket struct {
+	netproto.Header
+	raw      int64 // of the host's raw oscillator, by the kernel's stamp
+	host     int   // index
+	obeys    netproto.ID
+	standing map[netproto.ID]netproto.Standing // Adjust
+}
+
+// tap hears what every host sends, at the host: a link that is down hides nothing from it.
+type tap struct {
+	t    *testing.T
+	fds  []unix.PollFd // of the hosts
+	mu   sync.Mutex
+	sent []sentPacket
+}
+
+// newTap listens on all hosts until the test ends.
+func newTap(b *bed) *tap {
+	b.t.Helper()
+	w := &tap{t: b.t}
+	for _, h := range b.hosts {
+		h.do(func() error {
+			fd, err := openTap()
+			w.fds = append(w.fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+			return err
+		})
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		w.listen(stop)
+	}()
+	b.t.Cleanup(func() {
+		close(stop)
+		<-stopped
+		for _, f := range w.fds {
+			_ = unix.Close(int(f.Fd))
+		}
+	})
+	return w
+}
+
+// openTap opens a socket that sees, with the kernel's stamps, every packet that passes lan0, either way.
+func openTap() (int, error) {
+	lan0, err := net.InterfaceByName("lan0")
+	if err != nil {
+		return -1, err
+	}
+	all := binary.NativeEndian.Uint16([]byte{0, unix.ETH_P_ALL}) // in network order
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return fd, err
+	}
+	return fd, errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS_NEW, 1),
+		unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: lan0.Index}))
+}
+
+func (w *tap) listen(stop <-chan struct{}) {
+	for {
+		select {
+		case <-stop:
+			return
+		default:
+		}
+		if _, err := unix.Poll(w.fds, 100); err != nil && !errors.Is(err, unix.EINTR) {
+			w.t.Errorf("tap: %v", err)
+			return
+		}
+		for host, f := range w.fds {
+			if f.Revents != 0 {
+				w.drain(host, int(f.Fd))
+			}
+		}
+	}
+}
+
+// drain takes what a host has sent since.
+func (w *tap) drain(host, fd int) {
+	buf, oob := make([]byte, 2000), make([]byte, 200)
+	for {
+		n, oobn, _, from, err := unix.Recvmsg(fd, buf, oob, 0)
+		if err != nil {
+			return
+		}
+		link, ok := from.(*unix.SockaddrLinklayer)
+		if !ok || link.Pkttype != unix.PACKET_OUTGOING {
+			continue
+		}
+		if p, ok := parseSent(buf[:n]); ok {
+			p.host, p.raw = host, stampRaw(w.t, oob[:oobn])
+			w.mu.Lock()
+			w.sent = append(w.sent, p)
+			w.mu.Unlock()
+		}
+	}
+}
+
+// stampRaw is the reading of the raw oscillator at the kernel's stamp, a moment ago.
+func stampRaw(t *testing.T, oob []byte) int64 {
+	raw, wall := rawNow(t), time.Now().UnixNano()
+	messages, err := unix.ParseSocketControlMessage(oob)
+	if err != nil || len(messages) != 1 || len(messages[0].Data) != 16 {
+		t.Errorf("tap: a packet without a stamp: %v, error %v", messages, err)
+		return raw
+	}
+	stamp := messages[0].Data
+	return raw - wall + int64(binary.NativeEndian.Uint64(stamp))*1e9 + int64(binary.NativeEndian.Uint64(stamp[8:]))
+}
+
+// parseSent reads an IPv4 packet; false if it is none of ours.
+func parseSent(b []byte) (p sentPacket, ok bool) {
+	const udpLen = 8
+	if len(b) < 20 || b[0]>>4 != 4 || b[9] != unix.IPPROTO_UDP || len(b) < int(b[0]&15)*4+udpLen {
+		return p, false
+	}
+	h, body, err := netproto.Open(b[int(b[0]&15)*4+udpLen:])
+	if err != nil {
+		return p, false
+	}
+	p.Header = h
+	switch h.Kind {
+	case netproto.KindReply:
+		var r netproto.Reply
+		r, err = netproto.ParseReply(h, body)
+		p.obeys = r.Master
+	case netproto.KindAdjust:
+		var a netproto.Adjust
+		a, err = netproto.ParseAdjust(body, nil)
+		p.standing = map[netproto.ID]netproto.Standing{}
+		for _, e := range a.Entries {
+			p.standing[e.ID] = e.Standing
+		}
+	}
+	return p, err == nil
+}
+
+// since lists what was sent from a reading of the raw oscillator on, in order of time.
+func (w *tap) since(raw int64, is func(sentPacket) bool) (list []sentPacket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range w.sent {
+		if p.raw >= raw && is(p) {
+			list = append(list, p)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b sentPacket) int { return int(a.raw - b.raw) })
+	return list
+}
+
+// first waits for such a packet; false if none was sent within the limit.
+func (w *tap) first(raw int64, limit time.Duration, is func(sentPacket) bool) (sentPacket, bool) {
+	for {
+		late := rawNow(w.t) > raw+int64(limit)+int64(300*time.Millisecond) // it is listened to a little later
+		if list := w.since(raw, is); len(list) > 0 {
+			return list[0], true
+		}
+		if late {
+			return sentPacket{}, false
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func isPoll(p sentPacket) bool { return p.Kind == netproto.KindPoll }
+
+// pollBy tells the polls of some hosts.
+func pollBy(hosts ...int) func(sentPacket) bool {
+	return func(p sentPacket) bool { return isPoll(p) && slices.Contains(hosts, p.host) }
+}
+
+// electorate is a LAN that elects its master.
+type electorate struct {
+	t        *testing.T
+	bed      *bed
+	tap      *tap
+	interval time.Duration
+	roles    []string
+	nodes    []*process // of the hosts; nil where it was ended
+	courses  []voting
+}
+
+// voting is a node's time as a voter.
+type voting struct {
+	node *process
+	from int64
+}
+
+// elect starts a node on each host of the bed.
+func elect(b *bed, w *tap, interval time.Duration, roles []string) *electorate {
+	e := &electorate{t: b.t, bed: b, tap: w, interval: interval, roles: roles, nodes: make([]*process, len(roles))}
+	for i := range roles {
+		e.start(i)
+	}
+	return e
+}
+
+func (e *electorate) start(i int) {
+	e.t.Helper()
+	e.nodes[i] = e.bed.hosts[i].run("", "--role", e.roles[i], "--poll", e.interval.String(),
+		"--virtual-offset", voterOffsets[i], "--virtual-frequency", fmt.Sprintf("%gppm", voterPPM[i]))
+}
+
+// living lists the hosts whose node runs.
+func (e *electorate) living() (hosts []int) {
+	for i, n := range e.nodes {
+		if n != nil {
+			hosts = append(hosts, i)
+		}
+	}
+	return hosts
+}
+
+// moments compares the clocks of the living.
+func (e *electorate) moments() moments {
+	e.t.Helper()
+	var nodes []*process
+	for _, i := range e.living() {
+		nodes = append(nodes, e.nodes[i])
+	}
+	return readMoments(e.t, nodes...)
+}
+
+// master is the host that polled last.
+func (e *electorate) master() sentPacket {
+	e.t.Helper()
+	polls := e.tap.since(0, isPoll)
+	if len(polls) == 0 {
+		e.t.Fatal("nobody polls")
+	}
+	return polls[len(polls)-1]
+}
+
+func (e *electorate) name(host int) string { return e.bed.hosts[host].name }
+
+// polls is a span in poll intervals.
+func (e *electorate) polls(from, to int64) float64 { return float64(to-from) / float64(e.interval) }
+
+// times is so many poll intervals.
+func (e *electorate) times(polls float64) time.Duration {
+	return time.Duration(polls * float64(e.interval))
+}
+
+// vote waits until a master says that all the living vote, and itself does. It gives up after limit.
+func (e *electorate) vote(limit time.Duration) (at sentPacket, ok bool) {
+	e.t.Helper()
+	n := len(e.living())
+	return e.tap.first(rawNow(e.t), limit, func(p sentPacket) bool {
+		voters := 0
+		for _, s := range p.standing {
+			if s == netproto.StandingVoter {
+				voters++
+			}
+		}
+		return p.Kind == netproto.KindAdjust && p.Flags&netproto.FlagVoter != 0 && voters == n-1 && len(p.standing) == n-1
+	})
+}
+
+// votes notes that a host's node votes from now on: its clock must not be stepped any more.
+func (e *electorate) votes(host int, from int64) {
+	e.courses = append(e.courses, voting{e.nodes[host], from})
+}
+
+// agree waits until all vote and their clocks are within limit for some polls.
+func (e *electorate) agree(limit time.Duration, wait time.Duration) {
+	e.t.Helper()
+	begin := rawNow(e.t)
+	if _, ok := e.vote(wait); !ok {
+		e.t.Fatalf("not all vote within %v\n%s", wait, e.logs())
+	}
+	span := e.times(4)
+	for {
+		f := e.moments().last(span).figures()
+		now := rawNow(e.t)
+		if len(f.disagree(span, limit, 2*limit)) == 0 {
+			e.t.Logf("LAN of %d, polls every %v, master %s: all vote and agree after %.1f s: %v", len(e.living()), e.interval,
+				e.name(e.master().host), float64(now-begin)/1e9, f)
+			for _, i := range e.living() {
+				e.votes(i, now)
+			}
+			return
+		}
+		if now-begin > int64(wait) {
+			e.t.Fatalf("no agreement within %v: %v\n%s", wait, f, e.logs())
+		}
+		time.Sleep(e.interval)
+	}
+}
+
+func (e *electorate) logs() string {
+	var text strings.Builder
+	for i, n := range e.nodes {
+		if n != nil {
+			fmt.Fprintf(&text, "%s:\n%s\n", e.name(i), n.text())
+		}
+	}
+	return text.String()
+}
+
+// calm is how long the living are watched before and after a master is gone.
+func (e *electorate) calm() time.Duration { return e.times(8) }
+
+// lose takes the master away by what end does and waits for the next. It tells what was beyond the goal, by far.
+func (e *electorate) lose(what string, goal float64, fromEnd bool, end func(*process)) (gone int, wrong []string) {
+	e.t.Helper()
+	begin := rawNow(e.t)
+	time.Sleep(e.calm())
+	old := e.master().host
+	at := rawNow(e.t)
+	end(e.nodes[old])
+	e.nodes[old] = nil
+	next, ok := e.tap.first(at, e.times(electionFactor*goal)+e.interval, pollBy(e.living()...))
+	before := e.tap.since(0, pollBy(old))
+	last := before[len(before)-1].raw
+	if !ok {
+		return old, append(wrong, fmt.Sprintf("%s %s: no poll in the %.1f intervals after its last", e.name(old), what,
+			e.polls(last, rawNow(e.t))))
+	}
+	from, unit := last, "the last poll"
+	if fromEnd {
+		from, unit = at, "the signal"
+	}
+	took := e.polls(from, next.raw)
+	time.Sleep(time.Duration(at - rawNow(e.t) + int64(e.calm())))
+	all := e.moments()
+	steady, during := all.between(begin, at).figures(), all.between(at, at+int64(e.calm())).figures()
+	ratio := float64(during.median) / float64(max(steady.median, 1))
+	e.t.Logf("%s %s: %s polls under term %d %.3f intervals after %s (goal: %g), %.3f after the last poll", e.name(old), what,
+		e.name(next.host), next.Term, took, unit, goal, e.polls(last, next.raw))
+	e.t.Logf("  the living, %v before: %v; %v from then on: %v; ratio of medians %.2f (goal: %g)",
+		e.calm(), steady, e.calm(), during, ratio, apartGoal)
+	if took > electionFactor*goal {
+		wrong = append(wrong, fmt.Sprintf("%s %s: %.3f intervals without a poll", e.name(old), what, took))
+	}
+	if ratio > electionFactor*apartGoal && during.median > electionFactor*time.Microsecond {
+		wrong = append(wrong, fmt.Sprintf("%s %s: %v, before: %v", e.name(old), what, during, steady))
+	}
+	return old, append(wrong, e.oneMaster(next.host)...)
+}
+
+// oneMaster tells if others than a host have polled of late.
+func (e *electorate) oneMaster(master int) (wrong []string) {
+	polled := map[int]bool{}
+	for _, p := range e.tap.since(rawNow(e.t)-int64(e.times(3)), isPoll) {
+		polled[p.host] = true
+	}
+	if len(polled) != 1 || !polled[master] {
+		wrong = append(wrong, fmt.Sprintf("hosts that polled in the last 3 intervals, by index: %v; want %d only", polled, master))
+	}
+	return wrong
+}
+
+// kill ends a node as a power cut does.
+func kill(p *process) {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// revive starts nodes again that were ended, and waits until they vote.
+func (e *electorate) revive(limit time.Duration, hosts ...int) (wrong []string) {
+	e.t.Helper()
+	begin := rawNow(e.t)
+	var names []string
+	for _, i := range hosts {
+		e.start(i)
+		names = append(names, e.name(i))
+	}
+	adjust, ok := e.vote(limit)
+	if !ok {
+		return []string{fmt.Sprintf("%s started again: not all vote within %v", strings.Join(names, ", "), limit)}
+	}
+	for _, i := range hosts {
+		e.votes(i, adjust.raw)
+	}
+	e.t.Logf("%s started again: all %d vote after %.1f s; master %s", strings.Join(names, ", "), len(e.living()),
+		float64(adjust.raw-begin)/1e9, e.name(adjust.host))
+	return nil
+}
+
+// split puts the master and the next living host apart from the others, and waits until the others have a master as well.
+func (e *electorate) split() (few, many []int, wrong []string) {
+	e.t.Helper()
+	few = []int{e.master().host}
+	for _, i := range e.living() {
+		switch {
+		case i == few[0]:
+		case len(few) == 1 && len(e.living()) > 3:
+			few = append(few, i)
+		default:
+			many = append(many, i)
+		}
+	}
+	e.bed.annex()
+	for _, i := range few {
+		e.bed.hosts[i].replug("lan2")
+	}
+	time.Sleep(e.times(4))
+	at := rawNow(e.t)
+	e.bed.ip("link set trunk1 down")
+	next, ok := e.tap.first(at, e.times(electionFactor*takeoverGoal), pollBy(many...))
+	if !ok {
+		return few, many, []string{fmt.Sprintf("parted: no poll among %d of %d", len(many), len(e.living()))}
+	}
+	time.Sleep(e.times(5)) // its rounds count voters now
+	e.t.Logf("parted into %d and %d: master %s in the smaller part, %s in the larger after %.3f intervals", len(few), len(many),
+		e.name(few[0]), e.name(next.host), e.polls(at, next.raw))
+	for _, part := range [][]int{few, many} {
+		if len(e.tap.since(rawNow(e.t)-int64(e.times(3)), pollBy(part...))) == 0 {
+			wrong = append(wrong, "parted: a part has no master any more")
+		}
+	}
+	apart := e.moments().between(at, rawNow(e.t)).figures()
+	e.t.Logf("  all clocks while parted: %v", apart)
+	return few, many, wrong
+}
+
+// unite waits, after healing, until one master is left and all say that they obey it.
+func (e *electorate) unite(few, many []int) (wrong []string) {
+	e.t.Helper()
+	at := rawNow(e.t)
+	limit := at + int64(e.times(electionFactor*followGoal))
+	for rawNow(e.t) < limit && (e.lastRivalry(at, e.master().host) < rawNow(e.t)-int64(e.times(4)) || !e.united(at)) {
+		time.Sleep(e.interval / 4)
+	}
+	return wrong
+}

@@ -1,0 +1,132 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meantime/configs"
+	"meantime/daemon/node"
+	"meantime/netproto/udp"
+)
+
+// logged is what a logger so configured writes, without the time of each line.
+func logged(t *testing.T, cfg configs.Log, write func(*slog.Logger)) (lines []string) {
+	t.Helper()
+	var out bytes.Buffer
+	write(NewLogger(&out, cfg))
+	for line := range strings.Lines(out.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		begin, end := "time=", " "
+		if cfg.Format == configs.LogJSON {
+			begin, end = `{"time":"`, `",`
+		}
+		stamp, rest, ok := strings.Cut(strings.TrimPrefix(line, begin), end)
+		if _, err := time.Parse(time.RFC3339Nano, stamp); err != nil || !ok || !strings.HasPrefix(line, begin) {
+			t.Errorf("%q does not begin with the time", line)
+		}
+		lines = append(lines, rest)
+	}
+	return lines
+}
+
+var notes = []struct {
+	note       node.Note
+	text, json string
+}{
+	{node.Note{Level: node.Info, Text: "gathering: measuring, no clock is moved", Attrs: []node.Attr{{Key: "at_most", Value: 10 * time.Second}}},
+		`level=INFO msg="gathering: measuring, no clock is moved" at_most=10s`,
+		`"level":"INFO","msg":"gathering: measuring, no clock is moved","at_most":10000000000}`},
+	{node.Note{Level: node.Warn, Text: "a second master is on this LAN", Attrs: []node.Attr{
+		{Key: "other", Value: "00000000000000ff"}, {Key: "count", Value: 3}, {Key: "rate", Value: 1.5e-6}, {Key: "at", Value: "[fe80::1%eth0]:1"}}},
+		`level=WARN msg="a second master is on this LAN" other=00000000000000ff count=3 rate=1.5e-06 at=[fe80::1%eth0]:1`,
+		`"level":"WARN","msg":"a second master is on this LAN","other":"00000000000000ff","count":3,"rate":0.0000015,"at":"[fe80::1%eth0]:1"}`},
+	{node.Note{Level: node.Debug, Text: "plain"}, `level=DEBUG msg=plain`, `"level":"DEBUG","msg":"plain"}`},
+}
+
+// What the node says is in the log word for word, at its level, with its attributes in their order.
+func TestNotes(t *testing.T) {
+	for _, n := range notes {
+		write := func(log *slog.Logger) { logNote(log, n.note) }
+		if got := logged(t, configs.Log{Level: slog.LevelDebug, Format: configs.LogText}, write); len(got) != 1 || got[0] != n.text {
+			t.Errorf("text\n%s\nwant\n%s", got, n.text)
+		}
+		got := logged(t, configs.Log{Level: slog.LevelDebug, Format: configs.LogJSON}, write)
+		if len(got) != 1 || got[0] != n.json || !json.Valid([]byte("{"+got[0])) {
+			t.Errorf("JSON\n%s\nwant\n%s", got, n.json)
+		}
+	}
+}
+
+// The level of the configuration holds.
+func TestLogLevel(t *testing.T) {
+	for level, want := range map[slog.Level]int{slog.LevelDebug: 3, slog.LevelInfo: 2, slog.LevelWarn: 1, slog.LevelError: 0} {
+		got := logged(t, configs.Log{Level: level, Format: configs.LogText}, func(log *slog.Logger) {
+			for _, n := range notes {
+				logNote(log, n.note)
+			}
+		})
+		if len(got) != want {
+			t.Errorf("%v: %q", level, got)
+		}
+	}
+}
+
+// The regular line says how the LAN does, whether kernels stamp, and how many datagrams of others were dropped; why is for whoever
+// asks.
+func TestStatusLine(t *testing.T) {
+	s := node.Status{
+		State: node.StateFollowing, Master: 0xab, Seq: 12, Members: 4, Voters: 3, Spread: 17 * time.Microsecond,
+		Residual: -3 * time.Microsecond, Bound: 90 * time.Microsecond, Rate: -12.5e-6, Kernel: true,
+	}
+	s.Drops[node.DropOwn], s.Drops[node.DropGroup] = 5, 2
+	const status = `level=INFO msg=status state=following master=00000000000000ab seq=12 members=4 voters=3 ` +
+		`spread=17µs residual=-3µs bound=90µs frequency_ppm=-12.5 kernel_stamps=true dropped=2`
+	write := func(log *slog.Logger) { logStatus(log, s) }
+	got := logged(t, configs.Log{Level: slog.LevelInfo}, write)
+	if len(got) != 1 || got[0] != status {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), status)
+	}
+	got = logged(t, configs.Log{Level: slog.LevelDebug}, write)
+	want := []string{status, "level=DEBUG msg=dropped reason=group count=2", "level=DEBUG msg=dropped reason=own count=5"}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	s.Kernel = false
+	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " kernel_stamps=false ") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// An interface that fails is a warning and says why.
+func TestChangeLine(t *testing.T) {
+	got := logged(t, configs.Log{}, func(log *slog.Logger) {
+		logChange(log, udp.Change{Name: "eth0", Kind: udp.Joined})
+		logChange(log, udp.Change{Name: "eth1", Kind: udp.Left, Err: errors.New("it is down")})
+	})
+	want := []string{`level=INFO msg="interface joined" interface=eth0`, `level=WARN msg="interface left" interface=eth1 err="it is down"`}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := limiter{every: time.Minute}
+		passed := 0
+		for range 600 { // 10 minutes
+			if l.allow() {
+				passed++
+			}
+			time.Sleep(time.Second)
+		}
+		if passed != 10 {
+			t.Errorf("%d passed in 10 minutes", passed)
+		}
+	})
+}
