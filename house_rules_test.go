@@ -145,7 +145,7 @@ var pureMembers = map[string]struct {
 	allowed *regexp.Regexp
 	instead string
 }{
-	"time": {regexp.MustCompile(`^(Duration|Nanosecond|Microsecond|Millisecond|Second|Minute|Hour)$`),
+	"time": {regexp.MustCompile(`^(Duration|Nanosecond|Microsecond|Millisecond|Second|Minute|Hour|ParseDuration)$`),
 		"take the instant as an argument, return when to be called again, and leave time.Time to the edges"},
 	"math/rand/v2": {regexp.MustCompile(`^(Rand|Source)$`), "take a *rand.Rand as an argument"},
 	"fmt":          {regexp.MustCompile(`^(Append|Sprint|Fprint|Errorf|Stringer|Formatter|GoStringer|State)`), "return the text"},

@@ -140,8 +140,8 @@ func TestReport(t *testing.T) {
 func TestNodeConfig(t *testing.T) {
 	cfg := configs.Default()
 	clock := foundClock{frequency: 17e-6}
-	n := nodeConfig(cfg, &state{id: 5, boot: "one"}, clock)
-	if n.ID != 5 || n.Group != netproto.GroupID(cfg.Group) || n.Role != node.RoleSlave || n.Dry || n.Priority != cfg.Priority ||
+	n := nodeConfig(cfg, &state{id: 5, term: 8, boot: "one"}, clock)
+	if n.ID != 5 || n.Term != 8 || len(n.Trusted) != 0 || n.Group != netproto.GroupID(cfg.Group) || n.Role != node.RoleAuto || n.Dry || n.Priority != cfg.Priority ||
 		n.Interval != cfg.Poll || n.MaxSkew != cfg.MaxSkew || n.FoundWait != cfg.FoundWait || n.Release != release ||
 		n.Step != node.StepBoot || !n.MayStep || n.StepThreshold != cfg.StepThreshold || n.MaxSlew != 500e-6 || n.Frequency != 17e-6 {
 		t.Errorf("of the default: %+v", n)
@@ -150,6 +150,10 @@ func TestNodeConfig(t *testing.T) {
 	n = nodeConfig(cfg, &state{id: 5}, foundClock{}.Clock)
 	if n.Role != node.RoleMaster || !n.Dry || n.Step != node.StepNever || n.MayStep || n.Frequency != 0 {
 		t.Errorf("of another: %+v", n)
+	}
+	cfg.Role, cfg.Trusted = configs.RoleSlave, []string{"00c0ffee00c0ffee"}
+	if n := nodeConfig(cfg, &state{id: 5}, clock); n.Role != node.RoleSlave || len(n.Trusted) != 1 || n.Trusted[0] != 0xc0ffee00c0ffee {
+		t.Errorf("of a slave: %+v", n)
 	}
 	cfg.Step = configs.StepAlways
 	if n := nodeConfig(cfg, &state{id: 5}, clock); n.Step != node.StepAlways {

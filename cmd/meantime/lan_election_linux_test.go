@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -417,9 +416,9 @@ func (e *electorate) revive(limit time.Duration, hosts ...int) (wrong []string) 
 }
 
 // split puts the master and the next living host apart from the others, and waits until the others have a master as well.
-func (e *electorate) split() (few, many []int, wrong []string) {
+func (e *electorate) split() (wrong []string) {
 	e.t.Helper()
-	few = []int{e.master().host}
+	few, many := []int{e.master().host}, []int(nil)
 	for _, i := range e.living() {
 		switch {
 		case i == few[0]:
@@ -438,7 +437,7 @@ func (e *electorate) split() (few, many []int, wrong []string) {
 	e.bed.ip("link set trunk1 down")
 	next, ok := e.tap.first(at, e.times(electionFactor*takeoverGoal), pollBy(many...))
 	if !ok {
-		return few, many, []string{fmt.Sprintf("parted: no poll among %d of %d", len(many), len(e.living()))}
+		return []string{fmt.Sprintf("parted: no poll among %d of %d", len(many), len(e.living()))}
 	}
 	time.Sleep(e.times(5)) // its rounds count voters now
 	e.t.Logf("parted into %d and %d: master %s in the smaller part, %s in the larger after %.3f intervals", len(few), len(many),
@@ -450,16 +449,162 @@ func (e *electorate) split() (few, many []int, wrong []string) {
 	}
 	apart := e.moments().between(at, rawNow(e.t)).figures()
 	e.t.Logf("  all clocks while parted: %v", apart)
-	return few, many, wrong
+	return wrong
 }
 
-// unite waits, after healing, until one master is left and all say that they obey it.
-func (e *electorate) unite(few, many []int) (wrong []string) {
+// heal is what became of two masters since healing.
+type heal struct {
+	master  int
+	office  int64 // when the last packet of another master left, its Resign among them; 0 = there was none
+	follows int64 // when the last host said that it obeys the master
+	all     bool  // all said so
+}
+
+// healed tells how far a LAN that was healed at a reading of the raw oscillator has come.
+func (e *electorate) healed(at int64) heal {
+	e.t.Helper()
+	m := e.master()
+	h := heal{master: m.host, all: true}
+	for _, p := range e.tap.since(at, func(p sentPacket) bool { return p.host != m.host }) {
+		switch p.Kind {
+		case netproto.KindPoll, netproto.KindAdjust, netproto.KindResign:
+			h.office = p.raw
+		}
+	}
+	for _, i := range e.living() {
+		if i == m.host {
+			continue
+		}
+		var said int64
+		for _, r := range e.tap.since(at, func(p sentPacket) bool { return p.Kind == netproto.KindReply && p.host == i }) {
+			switch {
+			case r.obeys != m.Sender:
+				said = 0
+			case said == 0:
+				said = r.raw
+			}
+		}
+		h.all = h.all && said > 0
+		h.follows = max(h.follows, said)
+	}
+	return h
+}
+
+// unite heals the LAN by what mend does, and waits until one master is left and all say that they obey it.
+func (e *electorate) unite(mend func()) (wrong []string) {
 	e.t.Helper()
 	at := rawNow(e.t)
-	limit := at + int64(e.times(electionFactor*followGoal))
-	for rawNow(e.t) < limit && (e.lastRivalry(at, e.master().host) < rawNow(e.t)-int64(e.times(4)) || !e.united(at)) {
-		time.Sleep(e.interval / 4)
+	mend()
+	for end := at + int64(e.times(electionFactor*followGoal)); rawNow(e.t) < end; time.Sleep(e.interval / 4) {
+		if h := e.healed(at); h.all && h.office < rawNow(e.t)-int64(e.times(3)) && h.follows < rawNow(e.t)-int64(e.times(3)) {
+			break
+		}
+	}
+	h := e.healed(at)
+	wrong = e.oneMaster(h.master)
+	if !h.all {
+		wrong = append(wrong, fmt.Sprintf("healed: not everybody obeys %s after %.1f intervals", e.name(h.master), e.polls(at, rawNow(e.t))))
+	}
+	office, follows := e.polls(at, max(at, h.office)), e.polls(at, h.follows)
+	e.t.Logf("healed: one master, %s, after %.3f intervals (goal: %g); obeyed by all %d after %.3f (goal: %g)", e.name(h.master),
+		office, healGoal, len(e.living()), follows, followGoal)
+	if office > electionFactor*healGoal || follows > electionFactor*followGoal {
+		wrong = append(wrong, fmt.Sprintf("healed: two masters for %.3f intervals, not obeyed for %.3f", office, follows))
 	}
 	return wrong
+}
+
+// straight tells of clocks that were stepped or did not go forward while their nodes voted.
+func (e *electorate) straight() (wrong []string) {
+	e.t.Helper()
+	lines, worst := 0, 0.0
+	for _, v := range e.courses {
+		c := v.node.shown().course(v.from, rateLimit)
+		lines, worst = lines+c.lines, max(worst, c.worst)
+		if c.lines == 0 || c.back > 0 || c.steps > 0 {
+			wrong = append(wrong, fmt.Sprintf("%s's clock, a voter's: %+v", v.node.host.name, c))
+		}
+	}
+	e.t.Logf("clocks of voters, %d of them, %d lines of traces: rate off the host's by %.1f ppm at most (limit %.0f ppm)",
+		len(e.courses), lines, worst*1e6, rateLimit*1e6)
+	return wrong
+}
+
+// stop ends all nodes.
+func (e *electorate) stop() {
+	e.t.Helper()
+	for _, i := range e.living() {
+		stopAll(e.t, e.nodes[i])
+		e.nodes[i] = nil
+	}
+}
+
+// complain fails the test for what is wrong.
+func complain(t *testing.T, wrong []string) {
+	t.Helper()
+	for _, w := range wrong {
+		t.Error(w)
+	}
+}
+
+// TestLANElections is the measurement of record of masters that go: five nodes, whose master is killed twice, stopped once, and cut
+// off with another.
+func TestLANElections(t *testing.T) {
+	const limit = 2 * time.Minute
+	takes(t, limit)
+	b := enter(t, limit)
+	if b == nil {
+		return
+	}
+	b.lan(len(voterPPM))
+	e := elect(b, newTap(b), time.Second, slices.Repeat([]string{"auto"}, len(voterPPM)))
+	e.agree(20*time.Microsecond, 40*time.Second)
+	first, wrong := e.lose("killed", takeoverGoal, false, kill)
+	complain(t, wrong)
+	second, wrong := e.lose("killed", takeoverGoal, false, kill)
+	complain(t, wrong)
+	complain(t, e.revive(25*time.Second, first, second))
+	stopped, wrong := e.lose("stopped", handoverGoal, true, func(p *process) { stopAll(t, p) })
+	complain(t, wrong)
+	complain(t, e.revive(25*time.Second, stopped))
+	complain(t, e.split())
+	complain(t, e.unite(func() { b.ip("link set trunk1 up") }))
+	time.Sleep(e.calm() / 2)
+	complain(t, e.straight())
+	e.stop()
+}
+
+// TestLANElectionsCanFail: the checks of TestLANElections see a master whom nobody succeeds, two masters, and a clock that is stepped.
+func TestLANElectionsCanFail(t *testing.T) {
+	const limit, interval = 45 * time.Second, 250 * time.Millisecond
+	takes(t, limit)
+	b := enter(t, limit)
+	if b == nil {
+		return
+	}
+	b.lan(3)
+	w := newTap(b)
+	e := elect(b, w, interval, []string{"auto", "slave", "slave"})
+	e.agree(time.Millisecond, 15*time.Second)
+	_, wrong := e.lose("killed among slaves", takeoverGoal, false, kill)
+	t.Logf("said: %q", wrong)
+	if len(wrong) == 0 {
+		t.Error("a master whom nobody succeeds is not seen")
+	}
+	e.courses = append(e.courses, voting{e.nodes[1], 0}) // with its start: the first synchronisation
+	wrong = e.straight()
+	t.Logf("said: %q", wrong)
+	if len(wrong) != 1 {
+		t.Error("a step is not seen, or one too many")
+	}
+	e.stop()
+	e = elect(b, w, interval, []string{"auto", "auto", "auto"})
+	e.agree(time.Millisecond, 15*time.Second)
+	complain(t, e.split())
+	wrong = e.unite(func() {}) // the trunk stays down
+	t.Logf("said: %q", wrong)
+	if len(wrong) == 0 {
+		t.Error("two masters are not seen")
+	}
+	e.stop()
 }
