@@ -60,13 +60,13 @@ func (l *leader) forget(n *Node) {
 	l.peers = kept
 }
 
-// gather ends a round of measuring only, and the gathering when everybody seems to be there.
+// gather ends a round of measuring only, and the gathering when everybody seems to be there and was measured.
 func (n *Node) gather() {
 	l := n.lead
 	if l.quiet++; l.fresh > 0 {
 		l.quiet = 0
 	}
-	if l.quiet < quietRounds && n.at.Now < l.gatherEnd {
+	if (l.quiet < quietRounds || l.missing()) && n.at.Now < l.gatherEnd {
 		return
 	}
 	l.phase = netproto.PhaseKeeping
@@ -77,6 +77,16 @@ func (n *Node) gather() {
 	}
 	l.lineage = n.random()
 	n.found()
+}
+
+// missing says whether a member that is known was not measured this round: a founding without it would leave its clock out.
+func (l *leader) missing() bool {
+	for _, p := range l.peers {
+		if _, ok := p.filter.Best(); !ok || !p.heard {
+			return true
+		}
+	}
+	return false
 }
 
 // majority is the lineage that most of the voters heard belong to, 0 where there are none; ties go to the lower number.

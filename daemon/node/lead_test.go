@@ -426,3 +426,20 @@ func TestAWideLiarOfThree(t *testing.T) {
 		}
 	}
 }
+
+// A founding waits for a round in which everybody known was measured: one lost reply must not leave a clock out.
+func TestFoundingWaitsForWhoWasNotHeard(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	for range 3 {
+		b.round(f...)
+	}
+	b.round(f[0]) // three quiet rounds, but 3 is not heard in the last
+	if s := b.node.Status(); s.State != StateGathering {
+		t.Fatalf("%s in a round without node 3", s.State)
+	}
+	b.round(f...)
+	if s := b.node.Status(); s.State != StateKeeping || f[1].entry == nil || f[1].entry.Standing != netproto.StandingFounder {
+		t.Errorf("%s, entry of node 3 %+v: want it a founder", s.State, f[1].entry)
+	}
+}
