@@ -14,6 +14,7 @@ type conclusion struct {
 	standing netproto.Standing
 	peers    []*peer
 	samples  []berkeley.Sample
+	founding bool
 }
 
 // conclude gives everybody their delta: the others by an Adjust, this node through the code that they use.
@@ -23,7 +24,7 @@ func (n *Node) conclude(c conclusion) {
 	n.announce(c) // from the timescale as it was measured, before the own delta moves it
 	n.adopt(correction{
 		raw: raw, delta: c.mean, bound: bound, lineage: l.lineage, standing: c.standing,
-		rotation: rotation{l.sum, n.cfg.ID, n.cfg.Start, l.term},
+		rotation: rotation{l.sum, n.cfg.ID, n.cfg.Start, l.term}, founding: c.founding,
 	})
 }
 

@@ -162,7 +162,7 @@ func (n *Node) found() {
 	n.note(Info, "founding: LAN time is the mean of the clocks that agree", Attr{"clocks", mean.Count},
 		Attr{"of", len(readings)}, Attr{"apart", time.Duration(mean.Spread)}, Attr{"delta", time.Duration(mean.Offset)})
 	l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
-	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples})
+	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples, founding: true})
 }
 
 // keep ends a round of a LAN that has its time: the fault-tolerant mean over the voters, and everybody steered towards it.

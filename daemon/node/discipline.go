@@ -31,6 +31,7 @@ type correction struct {
 	lineage  uint64
 	standing netproto.Standing
 	rotation rotation
+	founding bool // this node is one of the LAN's founders; whoever joins later takes the LAN for an old one
 }
 
 // adopt takes a correction in: the timescale first, then the clock.
@@ -38,6 +39,10 @@ func (n *Node) adopt(c correction) {
 	switch {
 	case n.lineage != c.lineage:
 		n.lineage = c.lineage
+		n.age = foundingRounds
+		if c.founding {
+			n.age = 0
+		}
 		n.servo.Jump(c.raw, c.delta, c.bound)
 	case n.strange(c):
 		n.note(Warn, "LAN time is elsewhere than this clock's past says: history dropped", Attr{"delta", time.Duration(c.delta)})
@@ -47,6 +52,7 @@ func (n *Node) adopt(c correction) {
 	}
 	n.standing = c.standing
 	n.rounds++
+	n.age++
 	n.turn(c.rotation)
 	n.settle()
 }

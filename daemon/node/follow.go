@@ -340,7 +340,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	}
 	n.adopt(correction{
 		raw: s.epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
-		rotation: rotation{a.Rotation, s.id, s.start, h.Term},
+		rotation: rotation{a.Rotation, s.id, s.start, h.Term}, founding: e.Standing == netproto.StandingFounder,
 	})
 }
 

@@ -23,6 +23,7 @@ type Node struct {
 	term     uint64      // highest term obeyed
 	obeyed   netproto.ID // whose it was
 	rounds   uint32      // rounds of LAN time taken part in
+	age      int         // rounds since the LAN's founding, as far as this node can tell
 	seq      uint32      // last round led
 	standing netproto.Standing
 	synced   bool // LAN time has been adopted since the start

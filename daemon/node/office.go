@@ -100,7 +100,7 @@ func (n *Node) takeOffice() {
 	l.seq, l.term = n.seq, n.term
 	if n.synced {
 		l.phase, l.lineage, l.resuming = netproto.PhaseKeeping, n.lineage, resumeRounds
-		l.founded = int(n.rounds)
+		l.founded = n.age
 		l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
 	}
 	n.note(Info, "master now", Attr{"term", n.term}, Attr{"lan_time", n.synced})

@@ -172,9 +172,10 @@ func slow() Limits {
 	}
 }
 
-// founder are the limits of joiners. The wander of eight oscillators in five hours is within the tenth of a ppm.
+// founder are the limits of joiners. The wander of eight oscillators in five hours is within the tenth of a ppm; with a poll each 8 s rate
+// centring goes 1/450 of its way at a time, which for oscillators of ±50 ppm is up to 0.2 ppm.
 func founder() Limits {
-	return Limits{Polls: 20, Max: 60 * time.Microsecond, RMS: 10 * time.Microsecond, Rate: 0.1, Turn: 0.1}
+	return Limits{Polls: 20, Max: 60 * time.Microsecond, RMS: 10 * time.Microsecond, Rate: 0.1, Turn: 0.3}
 }
 
 // joiners draws one host that founds and seven that join, ten minutes apart; then five time constants of rate centring pass. Polls are
