@@ -63,11 +63,14 @@ func (n *Node) strange(c correction) bool {
 	if own == math.MaxInt64 {
 		return false
 	}
-	floor := strangeFloor
-	if n.servo.Fitted() {
-		floor = strangeFitted
+	size := max(c.delta, -c.delta)
+	if !n.servo.Fitted() {
+		return size > strangeFloor+4*(own+c.bound)
 	}
-	return max(c.delta, -c.delta) > floor+4*(own+c.bound)
+	if c.standing == netproto.StandingNewcomer { // another LAN's time, perhaps: its past says nothing about this one's
+		return size > strangeFitted+c.bound
+	}
+	return size > strangeFitted+4*(own+c.bound)
 }
 
 // turn brings the timescale from the last known sum of common moves to a new one. Sums of different masters, starts or

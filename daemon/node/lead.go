@@ -104,7 +104,9 @@ func (n *Node) poll() {
 	l := n.lead
 	if l.gatherEnd == never {
 		l.gatherEnd = n.at.Now + n.cfg.FoundWait
-		n.note(Info, "gathering: measuring, no clock is moved", Attr{"at_most", n.cfg.FoundWait})
+		if l.phase == netproto.PhaseGathering {
+			n.note(Info, "gathering: measuring, no clock is moved", Attr{"at_most", n.cfg.FoundWait})
+		}
 	}
 	if l.pollAt += n.cfg.Interval; l.pollAt <= n.at.Now { // behind by a whole round: no volley of polls to catch up
 		l.pollAt = n.at.Now + n.cfg.Interval

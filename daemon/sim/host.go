@@ -140,6 +140,9 @@ func (h *Host) perform(effects []node.Effect) error {
 func (h *Host) do(e node.Effect) error {
 	w := h.world
 	w.effect(h, e)
+	if w.told != nil {
+		w.told(h, e)
+	}
 	switch e := e.(type) {
 	case node.Send:
 		return w.send(h, e)

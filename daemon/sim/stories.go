@@ -16,8 +16,8 @@ func healed(polls float64) Limits { return parted.but(func(l *Limits) { l.Polls 
 // afterwards are the limits of a LAN that something befell: one master within so many polls of the end, and the ordinary limits.
 func afterwards(polls float64) Limits { return ordinary.but(func(l *Limits) { l.Polls = polls }) }
 
-// stories are what happens to masters and members.
-func stories() []Scenario {
+// happenings are what happens to masters and members.
+func happenings() []Scenario {
 	return slices.Concat(offices(), partings(), comings(), lengths())
 }
 

@@ -35,6 +35,7 @@ type World struct {
 	lossy float64 // fraction of all packets that a fault loses, now
 	hash  hash
 	trace func(line string)
+	told  func(*Host, node.Effect) // sees every effect, for the tests' transcripts; nil = nobody looks
 	judge *judge
 	err   error
 
