@@ -112,7 +112,7 @@ func (s *state) readTerm(log *slog.Logger) error {
 		return err
 	}
 	term, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
+	if err != nil || term > netproto.MaxTerm {
 		log.Warn("the file with the last term is damaged: ignored", "file", s.path(termFile))
 		return nil
 	}

@@ -26,6 +26,10 @@ const (
 	// MaxStamp is the largest Stamp that travels: 2116-02-20.
 	MaxStamp Stamp = 1<<62 - 1
 
+	// MaxTerm is the highest term believed. Terms rise by one at an election, so nobody comes near it, and adding one to a term
+	// never wraps.
+	MaxTerm uint64 = 1 << 62
+
 	// MaxSpan is the largest magnitude in ns of a span of time that travels (a delta, a residual, a bound): 146 years.
 	MaxSpan int64 = 1<<62 - 1
 )

@@ -42,9 +42,10 @@ const rateLimit = 50e-6 + 500e-6 + 500e-6
 // sentPacket is a packet of ours that left a host.
 type sentPacket struct {
 	netproto.Header
-	raw      int64 // of the host's raw oscillator, by the kernel's stamp
-	host     int   // index
-	obeys    netproto.ID
+	raw      int64                             // of the host's raw oscillator, by the kernel's stamp
+	host     int                               // index
+	obeys    netproto.ID                       // Reply
+	voters   int                               // Adjust, Claim
 	standing map[netproto.ID]netproto.Standing // Adjust
 }
 
@@ -168,10 +169,15 @@ func parseSent(b []byte) (p sentPacket, ok bool) {
 	case netproto.KindAdjust:
 		var a netproto.Adjust
 		a, err = netproto.ParseAdjust(body, nil)
+		p.voters = int(a.Voters)
 		p.standing = map[netproto.ID]netproto.Standing{}
 		for _, e := range a.Entries {
 			p.standing[e.ID] = e.Standing
 		}
+	case netproto.KindClaim:
+		var c netproto.Claim
+		c, err = netproto.ParseClaim(body)
+		p.voters = int(c.Voters)
 	}
 	return p, err == nil
 }

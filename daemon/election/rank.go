@@ -52,11 +52,15 @@ type Claim struct {
 	Voters int // members that vote and obeyed it in the last round; 0 for who is no master
 }
 
-// Prevails says whether claim a stands against claim b: the larger voting group, then the better candidate. Of two different
-// nodes' claims exactly one prevails.
+// Prevails says whether claim a stands against claim b: the larger voting group, then priority, then the higher id. Of two different
+// nodes' claims exactly one prevails. What else ranks candidates changes from round to round: two masters that ask each other at
+// different moments would both find that they prevail, for ever.
 func (a Claim) Prevails(b Claim) bool {
 	if a.Voters != b.Voters {
 		return a.Voters > b.Voters
 	}
-	return Compare(a.Candidate, b.Candidate) < 0
+	if a.Priority != b.Priority {
+		return a.Priority > b.Priority
+	}
+	return a.ID > b.ID
 }

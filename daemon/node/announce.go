@@ -24,7 +24,7 @@ func (n *Node) conclude(c conclusion) {
 	n.announce(c) // from the timescale as it was measured, before the own delta moves it
 	n.adopt(correction{
 		raw: raw, delta: c.mean, bound: bound, lineage: l.lineage, standing: c.standing,
-		rotation: rotation{l.sum, n.cfg.ID, n.cfg.Start, l.term}, founding: c.founding,
+		rotation: rotation{l.sum, n.cfg.ID, n.cfg.Start, l.term}, founding: c.founding, alone: len(c.peers) == 0,
 	})
 }
 

@@ -89,7 +89,8 @@ func (l *leader) missing() bool {
 	return false
 }
 
-// majority is the lineage that most of the voters heard belong to, 0 where there are none; ties go to the lower number.
+// majority is the lineage that most of the voters heard belong to; ties go to the lower number. It is 0 where they are not more than
+// a third of all that are here: fewer may be liars, and must not decide what time it is.
 func (l *leader) majority() uint64 {
 	var best uint64
 	most := 0
@@ -103,6 +104,9 @@ func (l *leader) majority() uint64 {
 		if votes > most || votes == most && votes > 0 && p.lineage < best {
 			best, most = p.lineage, votes
 		}
+	}
+	if 3*most <= len(l.peers)+1 {
+		return 0
 	}
 	return best
 }
@@ -174,6 +178,7 @@ func (n *Node) keep() {
 			p.standing = netproto.StandingVoter
 		}
 	}
+	n.speakUp(peers)
 	b := n.ballot(peers, samples)
 	mean, ok := b.count()
 	if !ok {
@@ -188,10 +193,20 @@ func (n *Node) keep() {
 	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples})
 }
 
+// speakUp gives this master the vote where nobody has one: its LAN would be without time for ever. So it is after a newcomer
+// took office, or a founder whom no second round confirmed.
+func (n *Node) speakUp(peers []*peer) {
+	if n.lead.resuming > 0 || n.voter() || slices.ContainsFunc(peers, n.votes) {
+		return
+	}
+	n.standing = netproto.StandingVoter
+	n.note(Warn, "nobody votes on this LAN: its master's clock is its time now")
+}
+
 // hold steers nobody: no majority of the voters agrees.
 func (n *Node) hold(peers []*peer, samples []berkeley.Sample, voters int) {
 	l := n.lead
-	l.phase = netproto.PhaseHolding
+	l.phase, l.voters = netproto.PhaseHolding, 0
 	if !l.holding {
 		l.holding = true
 		n.note(Warn, "no majority of the voters agrees on the time: nobody is steered", Attr{"voters", voters})
@@ -353,7 +368,7 @@ func (n *Node) centred(peers []*peer) netproto.Rotation {
 		rates = append(rates, n.servo.Line().Rate)
 	}
 	for _, p := range peers {
-		if p.voter() {
+		if n.votes(p) {
 			rates = append(rates, p.rate)
 		}
 	}

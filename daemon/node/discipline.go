@@ -31,11 +31,13 @@ type correction struct {
 	lineage  uint64
 	standing netproto.Standing
 	rotation rotation
+	alone    bool // nobody else was measured: this is no synchronisation with anybody
 	founding bool // this node is one of the LAN's founders; whoever joins later takes the LAN for an old one
 }
 
 // adopt takes a correction in: the timescale first, then the clock.
 func (n *Node) adopt(c correction) {
+	c.delta -= n.turn(c.rotation)
 	switch {
 	case n.lineage != c.lineage:
 		n.lineage = c.lineage
@@ -53,8 +55,7 @@ func (n *Node) adopt(c correction) {
 	n.standing = c.standing
 	n.rounds++
 	n.age++
-	n.turn(c.rotation)
-	n.settle()
+	n.settle(c.alone)
 }
 
 // strange says whether a delta is too large to be noise about the timescale.
@@ -74,26 +75,37 @@ func (n *Node) strange(c correction) bool {
 }
 
 // turn brings the timescale from the last known sum of common moves to a new one. Sums of different masters, starts or
-// terms have different beginnings: the first of a new one moves nothing.
-func (n *Node) turn(r rotation) {
+// terms have different beginnings: the first of a new one moves nothing. It returns how far (ns) Adjusts that this node missed had moved
+// LAN time: the master's timescale had taken that in when it measured, so the delta holds it too. At the new sum's own
+// epoch, sums that follow each other are equal, so nothing is taken off where none was missed.
+func (n *Node) turn(r rotation) (missed int64) {
 	old := n.rotation
 	n.rotation = r
 	if r.master != old.master || r.start != old.start || r.term != old.term || r.sum == old.sum {
-		return
+		return 0
 	}
+	now := n.stamp(n.at.Raw)
+	if move, _ := r.sum.Since(old.sum, now); max(move, -move) > int64(n.cfg.MaxSkew) {
+		n.note(Warn, "a common move beyond max_skew is not believed", Attr{"move", time.Duration(move)})
+		return 0
+	}
+	missed, _ = r.sum.Since(old.sum, r.sum.Epoch)
 	n.servo.Turn(func(t int64) int64 {
 		move, _ := r.sum.Since(old.sum, netproto.Stamp(t))
 		return move
 	}, (r.sum.Rate - old.sum.Rate).Fraction())
+	return missed
 }
 
-// settle steps the clock where policy allows and slews it otherwise.
-func (n *Node) settle() {
+// settle steps the clock where policy allows and slews it otherwise. alone is no synchronisation with anybody: a host that founded a
+// LAN by itself while its switch was still starting may still step when it meets the others.
+func (n *Node) settle(alone bool) {
 	_, phase := n.steering()
 	size := max(phase, -phase)
-	first := !n.synced
-	if first {
-		n.synced = true
+	first := !n.together
+	n.synced = true
+	if first && !alone {
+		n.together = true
 		n.do(Synchronised{})
 	}
 	switch {
@@ -104,7 +116,7 @@ func (n *Node) settle() {
 	case first && size > firstStep:
 		n.note(Info, "first synchronisation: slewing", Attr{"phase", time.Duration(phase)}, Attr{"takes", n.slewTime(size)})
 	}
-	n.mayStep = false
+	n.mayStep = n.mayStep && alone
 	n.steer()
 }
 

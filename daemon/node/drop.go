@@ -26,6 +26,7 @@ const (
 	DropRole                  // meant for the other role
 	DropRange                 // stamps too far apart to be clocks
 	DropFull                  // no room for another peer
+	DropBusy                  // more than this node answers
 	DropUntrusted             // of a node that may not be master here
 	DropStepping              // came while the own clock was being stepped
 	DropCount                 // how many reasons there are
@@ -33,7 +34,7 @@ const (
 
 var dropNames = [DropCount]string{
 	"truncated", "oversized", "foreign", "key", "kind", "value", "group", "own", "duplicate", "stale",
-	"unasked", "dry", "role", "range", "full", "untrusted", "stepping",
+	"unasked", "dry", "role", "range", "full", "busy", "untrusted", "stepping",
 }
 
 // String names the reason as logs and status show it.

@@ -21,6 +21,12 @@ const (
 	listenFor = 10 * time.Second
 )
 
+// leastInterval and mostInterval are the poll intervals believed: a little beyond what any configuration allows.
+const (
+	leastInterval = 10 * time.Millisecond
+	mostInterval  = 5 * time.Minute
+)
+
 // follower is the slave's half of a node.
 type follower struct {
 	sessions []*session
@@ -47,7 +53,8 @@ type session struct {
 	iface    int
 	verified bool          // it has answered a nonce of ours: it lives, and is who it says
 	heard    time.Duration // last time it proved so
-	interval time.Duration
+	interval time.Duration // as of the last proof
+	offered  time.Duration // as of the last poll: hearsay
 	slot     uint16
 	told     bool // a conflict with it has been logged
 
@@ -127,6 +134,15 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		n.drop(DropDry)
 		return
 	}
+	interval := time.Duration(poll.Interval) * time.Microsecond
+	if interval < leastInterval || interval > mostInterval {
+		n.drop(DropValue)
+		return
+	}
+	if !n.budget.take(n.at.Now) {
+		n.drop(DropBusy)
+		return
+	}
 	s := n.session(h)
 	if h.Seq <= s.seq {
 		n.dropRepeated(h.Seq == s.seq)
@@ -135,7 +151,10 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 	n.seen.Polls++
 	s.addr, s.iface, s.term = p.From, p.Iface, h.Term
 	s.dry = h.Flags&netproto.FlagDry != 0
-	s.interval = time.Duration(poll.Interval) * time.Microsecond
+	s.offered = interval
+	if !s.verified {
+		s.interval = interval // of use to nobody but whoever is obeyed later
+	}
 	s.seq, s.poll, s.t2, s.kernel = h.Seq, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
 	s.repeat, s.nonces, s.acked, s.adjusted = 0, [maxRepeats]netproto.Nonce{}, false, false
 	s.due = n.at.Now + n.slot(s.slot, poll)
@@ -273,7 +292,7 @@ func (n *Node) answers(h netproto.Header, echo netproto.Nonce) *session {
 
 // proved notes that a master answered a nonce of ours, and decides whether to obey it.
 func (n *Node) proved(s *session) {
-	s.verified, s.heard = true, n.at.Now
+	s.verified, s.heard, s.interval = true, n.at.Now, s.offered
 	f := n.follow
 	switch m := f.master; {
 	case m == s:
@@ -308,6 +327,10 @@ func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust) {
 		n.drop(DropUnasked)
 		return
 	}
+	if !credible(h.Term, n.term) {
+		n.drop(DropValue)
+		return
+	}
 	if h.Seq != s.seq || h.Term < n.term || h.Term == n.term && n.obeyed != s.id && n.obeyed != 0 {
 		n.drop(DropStale)
 		return
@@ -329,6 +352,10 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 		n.drop(DropDuplicate)
 		return
 	}
+	if !n.bearable(h, e) {
+		n.drop(DropRange)
+		return
+	}
 	n.seen.Adjusts++
 	s.adjusted, s.heard, s.slot = true, n.at.Now, e.Slot
 	n.obey(h.Term, s.id)
@@ -342,6 +369,17 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 		raw: s.epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
 		rotation: rotation{a.Rotation, s.id, s.start, h.Term}, founding: e.Standing == netproto.StandingFounder,
 	})
+}
+
+// bearable says whether a delta may be taken: within one LAN nothing moves by more than max_skew at once, and from one LAN to
+// another the timescale must stay where it can be told (PROTOCOL.md 1.7).
+func (n *Node) bearable(h netproto.Header, e *netproto.Entry) bool {
+	size := max(e.Delta, -e.Delta)
+	if h.Lineage == n.lineage {
+		return size <= int64(n.cfg.MaxSkew)
+	}
+	t := netproto.Stamp(int64(n.stamp(n.at.Raw)) + e.Delta) // both are below 2^62
+	return t >= 0 && t <= netproto.MaxStamp
 }
 
 // shown says whether a nonce is one of this round's replies.

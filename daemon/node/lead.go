@@ -84,6 +84,9 @@ func (n *Node) leadDue() {
 		l.closeAt, l.open = never, false
 		if stale {
 			l.voters = 0
+			for _, p := range l.peers {
+				p.filter.Next()
+			}
 		} else {
 			n.decide()
 		}
@@ -102,6 +105,9 @@ func (n *Node) window() time.Duration {
 // poll starts a round.
 func (n *Node) poll() {
 	l := n.lead
+	if n.at.Now > l.pollAt+n.cfg.Interval/2 { // paused between two rounds: who obeyed may have gone over to another
+		l.voters = 0
+	}
 	if l.gatherEnd == never {
 		l.gatherEnd = n.at.Now + n.cfg.FoundWait
 		if l.phase == netproto.PhaseGathering {
@@ -178,6 +184,9 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	case !l.open || h.Seq != l.seq || r.Echo != l.nonce:
 		n.drop(DropStale)
 		return
+	case !credible(h.Term, l.term):
+		n.drop(DropValue)
+		return
 	}
 	p, fresh := l.peers.get(h.Sender)
 	if p == nil {
@@ -204,12 +213,18 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	n.ack(p, r, in)
 }
 
+// mostWelcomes is how many new faces a round are logged: a flood of made-up ones must not fill a disk.
+const mostWelcomes = 32
+
 // welcome notes a new face: a member that came, or came again after a restart. It has no vote.
 func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
 	*p = peer{id: h.Sender, start: h.Start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
 	n.lead.fresh++
 	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && h.Lineage == n.lead.lineage {
 		p.standing = netproto.StandingVoter
+	}
+	if n.lead.fresh > mostWelcomes {
+		return
 	}
 	n.note(Info, "member came", Attr{"id", p.id.String()}, Attr{"at", in.From.String()})
 }
@@ -313,3 +328,7 @@ func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
 	n.seen.Acks++
 	p.token = n.send(Send{Data: a.Append(nil, h), To: in.From, Iface: in.Iface})
 }
+
+// stale says that a round was not closed in time, as after a pause of this host: what it measured is old, and who obeyed may have
+// gone over to another master.
+func (l *leader) stale(now, interval time.Duration) bool { return now > l.closeAt+interval/2 }

@@ -26,6 +26,7 @@ type Node struct {
 	age      int         // rounds since the LAN's founding, as far as this node can tell
 	seq      uint32      // last round led
 	standing netproto.Standing
+	together bool // LAN time has been adopted together with somebody
 	synced   bool // LAN time has been adopted since the start
 	mayStep  bool
 	jumped   bool // somebody else moved the clock since the last Reply
@@ -36,6 +37,7 @@ type Node struct {
 
 	rotation rotation
 	follow   *follower // without office: nil in a master
+	budget   budget    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others
 	entries  [netproto.MaxEntries]netproto.Entry
 }
@@ -122,7 +124,7 @@ func (n *Node) packet(p Packet) {
 		n.drop(dropOf(err))
 		return
 	}
-	if h.Term > maxTerm {
+	if h.Term > netproto.MaxTerm {
 		n.drop(DropValue)
 		return
 	}
@@ -198,10 +200,6 @@ func (n *Node) dispatchElection(h netproto.Header, body []byte, p Packet) error 
 	}
 	return nil
 }
-
-// maxTerm is the highest term believed. Terms rise by one at an election, so nobody comes near it, and adding one to a term never
-// wraps.
-const maxTerm = 1 << 62
 
 // cloneProof is how many packets under the own id, from another start, show a cloned disk: one may be a late packet from
 // before a restart.
@@ -299,4 +297,6 @@ func (n *Node) tellable() bool {
 }
 
 // voter says whether this node holds itself for a voting member.
-func (n *Node) voter() bool { return n.standing == netproto.StandingVoter }
+func (n *Node) voter() bool {
+	return n.standing == netproto.StandingVoter || n.standing == netproto.StandingLeftOut // for one round
+}

@@ -2,7 +2,6 @@ package node
 
 import (
 	"slices"
-	"time"
 
 	"meantime/daemon/election"
 	"meantime/netproto"
@@ -65,6 +64,10 @@ func (n *Node) claim() election.Claim {
 // stand does what the watch says.
 func (n *Node) stand(a election.Action) {
 	f := n.follow
+	if a != election.Nothing && !n.tellable() {
+		f.watch.Objected(n.at.Now)
+		return
+	}
 	switch a {
 	case election.Stand:
 		f.candidacy = netproto.Nonce(n.random())
@@ -111,6 +114,10 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 	dry := h.Flags&netproto.FlagDry != 0
 	if dry && !n.cfg.Dry && n.lead == nil || !dry && n.cfg.Dry && !n.followsReal() {
 		n.drop(DropDry)
+		return
+	}
+	if !n.tellable() || !n.budget.take(n.at.Now) {
+		n.drop(DropBusy)
 		return
 	}
 	n.seen.Elections++
@@ -219,7 +226,7 @@ func (n *Node) rival(h netproto.Header, p Packet) {
 // contest compares this master's claim with another's, who has just proved that it lives.
 func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 	l := n.lead
-	if c.Echo != l.asked || l.asked == 0 {
+	if c.Echo != l.asked || l.asked == 0 || !n.trusted(h.Sender) {
 		n.drop(DropUnasked)
 		return
 	}
@@ -228,9 +235,7 @@ func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 	if c.Master != h.Sender {
 		return // no master any more: it resigned meanwhile
 	}
-	other := election.Claim{Voters: int(c.Voters), Candidate: election.Candidate{
-		ID: uint64(h.Sender), Priority: c.Priority, Voter: h.Flags&netproto.FlagVoter != 0, Rounds: int(c.Rounds),
-	}}
+	other := election.Claim{Voters: int(c.Voters), Candidate: election.Candidate{ID: uint64(h.Sender), Priority: c.Priority}}
 	wins := n.claim().Prevails(other)
 	if dry := h.Flags&netproto.FlagDry != 0; dry != n.cfg.Dry {
 		wins = dry
@@ -247,8 +252,18 @@ func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 	n.yield(h.Sender)
 }
 
+// maxTermJump is how far a term may rise at once. Terms rise by one at an election; one that leaps is a lie, and believing it would
+// use up the numbers for whoever tells the truth.
+const maxTermJump = 1 << 16
+
+// credible says whether a term may be another's, given one that is known; 0 is none.
+func credible(term, known uint64) bool { return known == 0 || term <= known+maxTermJump }
+
 // outbid raises this master's term above another's.
 func (n *Node) outbid(term uint64) {
+	if !credible(term, n.lead.term) {
+		return
+	}
 	if term >= n.lead.term {
 		n.lead.term = term + 1
 	}
@@ -263,7 +278,3 @@ func (n *Node) yield(winner netproto.ID) {
 	n.standing = netproto.StandingNewcomer
 	n.follow = n.newFollower(false)
 }
-
-// stale says that a round was not closed in time, as after a pause of this host: what it measured is old, and who obeyed may have
-// gone over to another master.
-func (l *leader) stale(now, interval time.Duration) bool { return now > l.closeAt+interval/2 }

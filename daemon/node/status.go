@@ -37,7 +37,7 @@ type Status struct {
 	Rate     float64       // fractional frequency correction of the timescale
 	Residual time.Duration // what the clock still has to move to stand on the timescale
 	Bound    time.Duration // of the timescale; negative where unknown
-	RMS      time.Duration // scatter of the rounds about the fitted line
+	Scatter  time.Duration // scatter of the rounds about the fitted line
 	Fitted   bool
 	Kernel   bool // the last exchange was stamped by kernels at both ends, each way
 	Drops    Drops
@@ -49,7 +49,7 @@ func (n *Node) Status() Status {
 	rate, residual := n.steering()
 	s := Status{
 		ID: n.cfg.ID, Role: n.cfg.Role, Dry: n.cfg.Dry, Standing: n.standing, Lineage: n.lineage, Term: n.term,
-		Rate: rate, Residual: time.Duration(residual), Bound: -1, RMS: time.Duration(n.servo.RMS()),
+		Rate: rate, Residual: time.Duration(residual), Bound: -1, Scatter: time.Duration(n.servo.RMS()),
 		Fitted: n.servo.Fitted(), Drops: n.drops, Traffic: n.seen,
 	}
 	if _, ok := n.servo.Heard(); ok {

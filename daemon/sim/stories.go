@@ -41,6 +41,10 @@ func offices() []Scenario {
 			Build: with(5, 5*time.Minute, "freeze:master@2m+20s"),
 		},
 		{
+			Name: "master-returns", About: "the master is stopped for 10 s; its successor dies a second before it is back", Limits: afterwards(8),
+			Build: with(5, 4*time.Minute, "freeze:master@2m+10s,kill:master@129s"),
+		},
+		{
 			Name: "master-blinks", About: "the master's process is stopped for 1.5 s at a time, again and again", Limits: afterwards(4),
 			Build: with(5, 4*time.Minute, "freeze:master@2m+1500ms,freeze:master@125s+2500ms,freeze:master@131s+3500ms"),
 		},
