@@ -147,11 +147,14 @@ func (h *Host) excused() bool {
 	return !h.up() || justStarted || alone || h.frozen > 0 || h.member.Lie.Kind != Truth
 }
 
+// belongs says whether the host's node is a member of a LAN that has its time.
+func (h *Host) belongs() bool { return h.view.status.Lineage != 0 }
+
 // settle decides whose clocks count as on LAN time. Once there, they count whatever happens to them, short of a fault of their own.
 func (r *recorder) settle() {
 	at, ok := r.middle(func(h *Host) bool { return h.view.settled })
 	if !ok {
-		if at, ok = r.middle(func(h *Host) bool { return h.synced }); !ok {
+		if at, ok = r.middle((*Host).belongs); !ok {
 			return
 		}
 	}
@@ -163,7 +166,7 @@ func (r *recorder) settle() {
 			continue
 		}
 		if !v.settled {
-			near := h.synced && abs(r.offsets[h.index]-at) <= r.within
+			near := h.belongs() && abs(r.offsets[h.index]-at) <= r.within
 			if v.settled = near; !near {
 				v.ripe, v.steady = 0, 0
 			}

@@ -193,8 +193,7 @@ func TestTakeover(t *testing.T) {
 }
 
 // No join and no leave moves LAN time by more than 2 µs within ten polls, at 10 µs of jitter: runs of one seed with and without
-// the event are compared. What rate centring moves knowingly is less than 0.1 µs in that time. Nine seeds of ten keep the 2 µs; the
-// others show the noise that the member who left had brought into one run and not into the other.
+// the event are compared. What rate centring moves knowingly is less than 0.1 µs in that time.
 func TestJoinAndLeaveMoveNothing(t *testing.T) {
 	const event = 120 * time.Second
 	events := map[string]func(*Plan){
@@ -211,7 +210,7 @@ func TestJoinAndLeaveMoveNothing(t *testing.T) {
 		slices.Sort(moved)
 		n := len(moved)
 		t.Logf("%s, %d seeds: LAN time moved by p50 %.0f ns, p90 %.0f ns, at most %.0f ns", name, n, moved[n/2], moved[n*9/10], moved[n-1])
-		if moved[n*9/10] > 2000 || moved[n-1] > 4000 {
+		if moved[n-1] > 2000 {
 			t.Errorf("%s: LAN time moved by up to %.0f ns", name, moved[n-1])
 		}
 	}
