@@ -23,6 +23,9 @@ func (f *Filter) Add(s Sample) {
 	}
 }
 
+// Renew forgets the samples of the round under way: better ones are coming.
+func (f *Filter) Renew() { f.best, f.has = Sample{}, false }
+
 // Best returns the best sample of the round under way; ok is false where there was none.
 func (f *Filter) Best() (s Sample, ok bool) { return f.best, f.has }
 

@@ -48,6 +48,7 @@ type session struct {
 	id       netproto.ID
 	start    uint32
 	term     uint64
+	lineage  uint64
 	dry      bool
 	addr     netip.AddrPort
 	iface    int
@@ -149,7 +150,7 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		return
 	}
 	n.seen.Polls++
-	s.addr, s.iface, s.term = p.From, p.Iface, h.Term
+	s.addr, s.iface, s.term, s.lineage = p.From, p.Iface, h.Term, h.Lineage
 	s.dry = h.Flags&netproto.FlagDry != 0
 	s.offered = interval
 	if !s.verified {
@@ -302,7 +303,7 @@ func (n *Node) proved(s *session) {
 			n.note(Info, "master is back", Attr{"master", s.id.String()})
 		}
 		return
-	case m == nil, m.id == s.id, n.at.Now >= m.silentAt(), m.dry && !s.dry, f.resigned, s.term > m.term && !m.living(n.at.Now):
+	case m == nil, m.id == s.id, n.at.Now >= m.silentAt(), m.dry && !s.dry, f.resigned, s.term > m.term && s.lineage != 0 && !m.living(n.at.Now):
 	default:
 		if !s.told {
 			s.told = true
