@@ -97,6 +97,9 @@ func enter(t *testing.T, limit time.Duration) *bed {
 	runtime.LockOSThread() // the parent whose death ends the child is this thread
 	defer runtime.UnlockOSThread()
 	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		t.Fatalf("not done within %v:\n%s", limit, out)
+	}
 	if _, started := errors.AsType[*exec.ExitError](err); err != nil && !started {
 		skipNetns(t, "no user and network namespaces: %v", err)
 	}

@@ -80,7 +80,7 @@ func TestALANWithoutAVoterFindsItsTime(t *testing.T) {
 			}
 			spoke := false
 			for range 2 * probation {
-				spoke = spoke || said(b.round(f...), "nobody votes")
+				spoke = said(b.round(f...), "nobody votes") || spoke
 			}
 			if s := b.node.Status(); s.State != StateKeeping || s.Voters != 3 || s.Lineage != 99 || !spoke {
 				t.Errorf("%s with %d voters in lineage %d, said so: %v; want keeping with 3 in 99, and said", s.State, s.Voters, s.Lineage, spoke)
