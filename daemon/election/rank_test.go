@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
+// PROTOCOL.md 9.3.
 func TestCompareTakesTheCriteriaInOrder(t *testing.T) {
 	better := []Candidate{
 		{ID: 1, Priority: 200},
@@ -41,7 +42,7 @@ func candidate() *rapid.Generator[Candidate] {
 	})
 }
 
-// TestCompareIsATotalOrder: two nodes that know the same candidates name the same successor. Only equals tie.
+// TestCompareIsATotalOrder (PROTOCOL.md 9.3): two nodes that know the same candidates name the same successor. Only equals tie.
 func TestCompareIsATotalOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, c := candidate().Draw(t, "a"), candidate().Draw(t, "b"), candidate().Draw(t, "c")
@@ -57,6 +58,7 @@ func TestCompareIsATotalOrder(t *testing.T) {
 	})
 }
 
+// PROTOCOL.md 9.1 and 9.6.
 func TestSuccessionLeavesOutWhoMayNever(t *testing.T) {
 	got := Succession([]Candidate{{ID: 1, Priority: 0}, {ID: 2, Priority: 7}, {ID: 3, Priority: 9}, {ID: 4, Priority: 8}}, 2)
 	if want := []uint64{3, 4}; !slices.Equal(got, want) {
@@ -67,7 +69,7 @@ func TestSuccessionLeavesOutWhoMayNever(t *testing.T) {
 	}
 }
 
-// TestSuccessionTakesTheBest, one after the other, whatever the order they are known in.
+// TestSuccessionTakesTheBest (PROTOCOL.md 9.3), one after the other, whatever the order they are known in.
 func TestSuccessionTakesTheBest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		candidates := rapid.SliceOfNDistinct(candidate(), 0, 12, func(c Candidate) uint64 { return c.ID }).Draw(t, "candidates")

@@ -16,6 +16,8 @@ const (
 	firstStep = int64(time.Millisecond)
 	// deafness is how long packets are dropped after an own step: those on their way were stamped by the old clock.
 	deafness = 20 * time.Millisecond
+	// mostTurn is the largest change of the common rate (fractional) that is believed at once: oscillators are within 500 ppm.
+	mostTurn = 1000e-6
 	// strangeFloor and strangeFitted are the least deltas (ns) that are taken for a jump rather than for a point of the fit,
 	// before the timescale is fitted and after. A jump within a fit would pass for a rate: 900 µs were seen to bend it by
 	// 25 ppm, and the LAN's mean rate with it.
@@ -85,8 +87,9 @@ func (n *Node) turn(r rotation) (missed int64) {
 		return 0
 	}
 	now := n.stamp(n.at.Raw)
-	if move, _ := r.sum.Since(old.sum, now); max(move, -move) > int64(n.cfg.MaxSkew) {
-		n.note(Warn, "a common move beyond max_skew is not believed", Attr{"move", time.Duration(move)})
+	move, rate := r.sum.Since(old.sum, now)
+	if max(move, -move) > int64(n.cfg.MaxSkew) || max(rate.Fraction(), -rate.Fraction()) > mostTurn {
+		n.note(Warn, "a common move beyond max_skew, or beyond what oscillators differ by, is not believed", Attr{"move", time.Duration(move)})
 		return 0
 	}
 	missed, _ = r.sum.Since(old.sum, r.sum.Epoch)

@@ -35,7 +35,10 @@ type follower struct {
 	resigned bool     // it said that it stops
 	listenAt time.Duration
 
-	watch     *election.Watch
+	watch       *election.Watch
+	winner      netproto.ID // the master that this node yielded to: until winnerUntil nobody else is followed
+	winnerUntil time.Duration
+
 	candidacy netproto.Nonce // of the Candidate that is out, 0 = none
 	served    bool           // a living master does not serve this node, and the log knows
 
@@ -140,8 +143,8 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		n.drop(DropValue)
 		return
 	}
-	if !n.budget.take(n.at.Now) {
-		n.drop(DropBusy)
+	if m := n.follow.master; (m == nil || m.id != h.Sender || m.start != h.Start) && !n.budget.take(n.at.Now) {
+		n.drop(DropBusy) // strangers never use up what is the master's
 		return
 	}
 	s := n.session(h)
@@ -303,7 +306,10 @@ func (n *Node) proved(s *session) {
 			n.note(Info, "master is back", Attr{"master", s.id.String()})
 		}
 		return
-	case m == nil, m.id == s.id, n.at.Now >= m.silentAt(), m.dry && !s.dry, f.resigned, s.term > m.term && s.lineage != 0 && !m.living(n.at.Now):
+	case m == nil && f.winner != 0 && f.winner != s.id && n.at.Now < f.winnerUntil:
+		return // a loser too, perhaps: following it would spend this node's one step on a time that is not to stay
+	case m == nil, m.id == s.id, n.at.Now >= m.silentAt(), m.dry && !s.dry, f.resigned:
+	case s.term > m.term && s.lineage != 0 && !m.living(n.at.Now):
 	default:
 		if !s.told {
 			s.told = true
@@ -380,8 +386,11 @@ func (n *Node) bearable(h netproto.Header, e *netproto.Entry) bool {
 		return size <= int64(n.cfg.MaxSkew)
 	}
 	t := netproto.Stamp(int64(n.stamp(n.at.Raw)) + e.Delta) // both are below 2^62
-	return t >= 0 && t <= netproto.MaxStamp
+	return t >= 0 && t <= netproto.MaxStamp-brink
 }
+
+// brink (ns) is how far from the end of the wire's range a timescale must stay, so that it does not run off it: ten years.
+const brink = netproto.Stamp(10 * 365 * 24 * time.Hour)
 
 // shown says whether a nonce is one of this round's replies.
 func (s *session) shown(nonce netproto.Nonce) bool {

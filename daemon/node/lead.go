@@ -105,9 +105,6 @@ func (n *Node) window() time.Duration {
 // poll starts a round.
 func (n *Node) poll() {
 	l := n.lead
-	if n.at.Now > l.pollAt+n.cfg.Interval/2 { // paused between two rounds: who obeyed may have gone over to another
-		l.voters = 0
-	}
 	if l.gatherEnd == never {
 		l.gatherEnd = n.at.Now + n.cfg.FoundWait
 		if l.phase == netproto.PhaseGathering {
@@ -334,6 +331,15 @@ func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
 	p.token = n.send(Send{Data: a.Append(nil, h), To: in.From, Iface: in.Iface})
 }
 
+// lapse forgets who obeyed, where this host was paused: they may have gone over to another master.
+func (l *leader) lapse(now, interval time.Duration) {
+	if l.stale(now, interval) || now > l.pollAt+interval/2 {
+		l.voters = 0
+	}
+}
+
 // stale says that a round was not closed in time, as after a pause of this host: what it measured is old, and who obeyed may have
 // gone over to another master.
-func (l *leader) stale(now, interval time.Duration) bool { return now > l.closeAt+interval/2 }
+func (l *leader) stale(now, interval time.Duration) bool {
+	return l.open && now > l.closeAt+interval/2
+}

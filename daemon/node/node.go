@@ -79,6 +79,9 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		n.jumped = true
 		n.note(Warn, "another program moved the clock", Attr{"by", time.Duration(jump)})
 	}
+	if n.lead != nil {
+		n.lead.lapse(at.Now, n.cfg.Interval)
+	}
 	switch in := in.(type) {
 	case Packet:
 		n.packet(in)

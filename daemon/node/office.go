@@ -192,7 +192,7 @@ func (n *Node) onResign(h netproto.Header, r netproto.Resign) {
 
 // resign gives up office, naming who is to follow. It does nothing in a node without office.
 func (n *Node) resign(successor netproto.ID) {
-	if n.lead == nil {
+	if n.lead == nil || !n.tellable() {
 		return
 	}
 	r := netproto.Resign{Successor: successor}
@@ -214,7 +214,7 @@ func (n *Node) rival(h netproto.Header, p Packet) {
 		n.drop(DropDry)
 		return
 	}
-	if n.at.Now < l.askAt {
+	if n.at.Now < l.askAt || !n.tellable() {
 		return
 	}
 	l.askAt, l.asked = n.at.Now+n.cfg.Interval/2, netproto.Nonce(n.random())
@@ -257,7 +257,9 @@ func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 const maxTermJump = 1 << 16
 
 // credible says whether a term may be another's, given one that is known; 0 is none.
-func credible(term, known uint64) bool { return known == 0 || term <= known+maxTermJump }
+func credible(term, known uint64) bool {
+	return term <= netproto.MaxTerm/2 && (known == 0 || term <= known+maxTermJump)
+}
 
 // outbid raises this master's term above another's.
 func (n *Node) outbid(term uint64) {
@@ -277,4 +279,5 @@ func (n *Node) yield(winner netproto.ID) {
 	n.lead = nil
 	n.standing = netproto.StandingNewcomer
 	n.follow = n.newFollower(false)
+	n.follow.winner, n.follow.winnerUntil = winner, n.at.Now+silentPolls*n.cfg.Interval
 }

@@ -57,6 +57,7 @@ func (b *bench) upTo(kind netproto.Kind, limit time.Duration) (time.Duration, []
 	return 0, nil
 }
 
+// PROTOCOL.md 9.6, 9.10 and 9.15.
 func TestFirstSuccessorPollsWithinThreeIntervals(t *testing.T) {
 	b := lost(t, true)
 	polled := time.Duration(0) // master 1's last poll
@@ -75,6 +76,7 @@ func TestFirstSuccessorPollsWithinThreeIntervals(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.7.
 func TestOthersWaitForTheFirstSuccessor(t *testing.T) {
 	stood, _ := lost(t, false).upTo(netproto.KindCandidate, 10*time.Second)
 	if stood < 3*time.Second || stood > 4200*time.Millisecond {
@@ -82,6 +84,7 @@ func TestOthersWaitForTheFirstSuccessor(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.1 and 9.2.
 func TestWhoNeverStands(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"role slave": func(c *Config) { c.Role = RoleSlave },
@@ -98,6 +101,7 @@ func TestWhoNeverStands(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.10 and 9.14.
 func TestAnObjectionHoldsACandidateBack(t *testing.T) {
 	b := lost(t, true)
 	_, effects := b.upTo(netproto.KindCandidate, 10*time.Second)
@@ -117,7 +121,7 @@ func TestAnObjectionHoldsACandidateBack(t *testing.T) {
 	}
 }
 
-// A Candidate, and a Resign, are hearsay: they move nothing, and a living master is spoken for.
+// A Candidate, and a Resign, are hearsay: they move nothing, and a living master is spoken for (PROTOCOL.md 9.4, 9.11 and 9.12).
 func TestSlaveSpeaksForItsMaster(t *testing.T) {
 	b := lost(t, false)
 	b.after(500 * time.Millisecond)
@@ -138,6 +142,7 @@ func TestSlaveSpeaksForItsMaster(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.8.
 func TestResignHandsOver(t *testing.T) {
 	b := lost(t, false)
 	h := header(1)
@@ -154,7 +159,7 @@ func TestResignHandsOver(t *testing.T) {
 	}
 }
 
-// An old Resign played back makes nobody master: the living master objects.
+// An old Resign played back makes nobody master: the living master objects (PROTOCOL.md 9.12 and 12.1).
 func TestReplayedResignIsObjectedTo(t *testing.T) {
 	b := lost(t, false)
 	r := netproto.Resign{Successor: 2}
@@ -169,6 +174,7 @@ func TestReplayedResignIsObjectedTo(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.27.
 func TestStopOfAMasterNamesItsSuccessor(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3)
@@ -182,7 +188,7 @@ func TestStopOfAMasterNamesItsSuccessor(t *testing.T) {
 	}
 }
 
-// rivalry founds a LAN of 3 under the master tested, lets it hear another master's poll and answer its question with so many voters.
+// rivalry (PROTOCOL.md 9.16) founds a LAN of 3 under the master tested, lets it hear another master's poll and answer its question with so many voters.
 func rivalry(t *testing.T, voters uint16, term uint64, dry bool) (b *bench, effects []Effect) {
 	t.Helper()
 	b = newBench(t, RoleMaster, nil)
@@ -213,6 +219,7 @@ func rivalry(t *testing.T, voters uint16, term uint64, dry bool) (b *bench, effe
 	return b, b.packet(slaveAddr, claim.Append(nil, h))
 }
 
+// PROTOCOL.md 9.17 and 9.18.
 func TestTheSmallerGroupsMasterYields(t *testing.T) {
 	b, effects := rivalry(t, 7, 4, false)
 	_, rs := resigns(t, effects)
@@ -224,6 +231,7 @@ func TestTheSmallerGroupsMasterYields(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.17 and 9.19.
 func TestTheLargerGroupsMasterOutbids(t *testing.T) {
 	b, effects := rivalry(t, 2, 4, false)
 	if b.node.lead == nil || count[Send](effects) != 0 {
@@ -235,6 +243,7 @@ func TestTheLargerGroupsMasterOutbids(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.17.
 func TestRealMasterIgnoresADryOne(t *testing.T) {
 	b, _ := rivalry(t, 100, 9, true)
 	if b.node.lead == nil {
@@ -242,7 +251,7 @@ func TestRealMasterIgnoresADryOne(t *testing.T) {
 	}
 }
 
-// Term fencing: of two masters in one term a slave obeys one.
+// Term fencing: of two masters in one term a slave obeys one (PROTOCOL.md 9.20).
 func TestOneMasterATerm(t *testing.T) {
 	b := newBench(t, RoleSlave, nil) // else it would take office itself
 	b.packet(masterAddr, adjustOf(1, b.exchange(1), 0, nil))
@@ -261,7 +270,7 @@ func TestOneMasterATerm(t *testing.T) {
 	}
 }
 
-// A master that was paused comes back: what it measured before counts for nothing.
+// A master that was paused comes back: what it measured before counts for nothing (PROTOCOL.md 9.28).
 func TestPausedMasterDecidesNothing(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3)

@@ -59,7 +59,7 @@ func (b *bench) untellable() {
 	b.node.servo.Jump(b.node.at.Raw, -wallStart-int64(time.Hour), 0)
 }
 
-// PROTOCOL.md 9.15 and 9.24. Nobody voted after a newcomer had taken office, or a founder whom no second round had confirmed:
+// PROTOCOL.md 9.25 and 9.29. Nobody voted after a newcomer had taken office, or a founder whom no second round had confirmed:
 // the new master held, as no majority agreed, for ever.
 func TestALANWithoutAVoterFindsItsTime(t *testing.T) {
 	for _, standing := range []netproto.Standing{netproto.StandingNewcomer, netproto.StandingFounder} {
@@ -150,7 +150,7 @@ func TestTwoMastersMergeWhateverTheirRounds(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 9.22. One Reply with a term near the largest raised the master's above what any node reads: it fell silent to all of
+// PROTOCOL.md 9.22 and 9.23. One Reply with a term near the largest raised the master's above what any node reads: it fell silent to all of
 // them, and so did everybody after it.
 func TestALeapingTermInAReplyIsNotBelieved(t *testing.T) {
 	for _, term := range []uint64{1 << 62, 1<<62 - 1, maxTermJump + 2} {
@@ -168,7 +168,7 @@ func TestALeapingTermInAReplyIsNotBelieved(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 9.20 and 9.21. The same from an Adjust: no master after that one could have been obeyed, restarts included.
+// PROTOCOL.md 9.20, 9.21 and 9.23. The same from an Adjust: no master after that one could have been obeyed, restarts included.
 func TestALeapingTermInAnAdjustIsNotBelieved(t *testing.T) {
 	b := newBench(t, RoleSlave, nil)
 	b.packet(masterAddr, adjustOf(1, b.exchange(1), 0, nil))
@@ -183,7 +183,7 @@ func TestALeapingTermInAnAdjustIsNotBelieved(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 9.19. And from another master's Claim.
+// PROTOCOL.md 9.19 and 9.23. And from another master's Claim.
 func TestALeapingTermInAClaimIsNotBelieved(t *testing.T) {
 	for _, term := range []uint64{1 << 62, 1<<62 - 1} {
 		b, _ := rivalry(t, 0, term, false)
@@ -193,7 +193,7 @@ func TestALeapingTermInAClaimIsNotBelieved(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 8.18 and 9.24. At a cold start of seven, one that said that it votes in a lineage of its own was all the majority
+// PROTOCOL.md 8.18 and 8.25. At a cold start of seven, one that said that it votes in a lineage of its own was all the majority
 // there was: everybody was stepped by ten days.
 func TestOneLiarDoesNotDecideAColdStart(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
@@ -233,6 +233,9 @@ func TestMasterPausedBetweenRoundsHasNoVoters(t *testing.T) {
 	b.challenged(2)
 	if b.node.lead != nil {
 		t.Error("kept office against two voters who live")
+	}
+	if n := paused().claimed(); n != 0 { // what waited in the socket comes before the Tick
+		t.Errorf("claims %d voters to who asked during the pause, want 0", n)
 	}
 }
 
@@ -296,7 +299,7 @@ func TestMissedRotationIsNotTakenTwice(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 1.7, 1.8 and 1.10. One Adjust with the largest delta, or a common move as large, put the timescale where no stamp
+// PROTOCOL.md 1.7, 1.10 and 8.23. One Adjust with the largest delta, or a common move as large, put the timescale where no stamp
 // reaches: the node was silent for good.
 func TestHugeMovesAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*netproto.Header, *netproto.Adjust){
@@ -328,7 +331,7 @@ func TestHugeMovesAreRefused(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 8.5 and 9.12. A poll, and a Candidate, may be anybody's, and each had its answer: ten thousand of the one were ten
+// PROTOCOL.md 8.5, 8.24 and 9.12. A poll, and a Candidate, may be anybody's, and each had its answer: ten thousand of the one were ten
 // thousand Replies to whatever address they bore.
 func TestAFloodGetsABoundedNumberOfAnswers(t *testing.T) {
 	const span, packets = 100 * time.Millisecond, 10_000
@@ -359,7 +362,7 @@ func TestAFloodGetsABoundedNumberOfAnswers(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 1.10. A node whose clock shows a date that no stamp holds stood for office, took it and objected to others: a LAN with
+// PROTOCOL.md 1.10 and 9.30. A node whose clock shows a date that no stamp holds stood for office, took it and objected to others: a LAN with
 // a master that cannot poll.
 func TestWhoCannotTellItsTimeHasNoOffice(t *testing.T) {
 	b := auto(t, nil)
@@ -409,7 +412,7 @@ func TestALoneFoundingKeepsTheStep(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 8.11, 9.5 and 9.6. One poll under the master's name, saying that the next comes in 4000 s, put off every timer by
+// PROTOCOL.md 8.11, 8.24, 9.5 and 9.6. One poll under the master's name, saying that the next comes in 4000 s, put off every timer by
 // which its death would have been noticed.
 func TestAHearsayIntervalMovesNoTimer(t *testing.T) {
 	for _, interval := range []time.Duration{4000 * time.Second, mostInterval} {
@@ -428,5 +431,108 @@ func TestAHearsayIntervalMovesNoTimer(t *testing.T) {
 	b.wantDrop(DropValue, pollOf(1, far))
 	if !slices.Equal(b.node.follow.sessions, nil) {
 		t.Error("a poll that is not believed opened a session")
+	}
+}
+
+// PROTOCOL.md 9.18. Who yielded followed whichever master proved itself first. Where three met, that could be another loser: both
+// spent their one step on each other's time, and slewed for hours towards the winner's.
+func TestWhoYieldsFollowsTheWinner(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	b.founded(following(2, 3)...)
+	b.challenged(7)
+	meet := func(id netproto.ID) {
+		as := func(h *netproto.Header) { h.Sender, h.Start, h.Term, h.Lineage = id, uint32(id), 9, uint64(id) }
+		sent := b.packet(slaveAddr, pollOf(41, func(h *netproto.Header, _ *netproto.Poll) { as(h) }))
+		_, rs := replies(t, append(sent, b.after(200*time.Millisecond)...))
+		if len(rs) != 1 {
+			t.Fatalf("%d replies to master %v, want 1", len(rs), id)
+		}
+		h := header(41)
+		as(&h)
+		a := netproto.Ack{Echo: rs[0].Nonce}
+		b.packet(slaveAddr, a.Append(nil, h))
+	}
+	meet(6)
+	meet(5)
+	if got := b.node.Status().Master; got != 5 {
+		t.Errorf("yielded to master 5 and follows %v", got)
+	}
+}
+
+// PROTOCOL.md 9.2.
+func TestWhatOnlyTrustedNodesMaySend(t *testing.T) {
+	b := auto(t, func(c *Config) { c.Trusted = []netproto.ID{2, 3} })
+	h := header(1) // of node 1
+	b.wantDrop(DropUntrusted, pollOf(1, nil))
+	b.wantDrop(DropUntrusted, adjustOf(1, 5, 0, nil))
+	b.wantDrop(DropUntrusted, (&netproto.Candidate{Nonce: 77, Priority: 100}).Append(nil, h))
+	b.wantDrop(DropUntrusted, (&netproto.Resign{}).Append(nil, h))
+}
+
+// PROTOCOL.md 9.1 and 9.9.
+func TestWhoListensBeforeItStands(t *testing.T) {
+	if stood, _ := auto(t, nil).upTo(netproto.KindCandidate, time.Minute); stood < 3*time.Second || stood > 4*time.Second {
+		t.Errorf("role auto stood after %v, want 3 to 4 intervals", stood)
+	}
+	if stood, _ := newBench(t, RoleMaster, nil).upTo(netproto.KindCandidate, time.Minute); stood != 0 {
+		t.Errorf("role master stood after %v, want at once", stood)
+	}
+}
+
+// PROTOCOL.md 9.3, 9.12 and 9.13: of two candidates the one of higher rank objects, naming nobody; a dry one does not object to a
+// real one, nor a real one to a dry one.
+func TestCandidatesThatMeet(t *testing.T) {
+	for name, c := range map[string]struct {
+		priority uint8
+		flags    netproto.Flags
+		dry      bool
+		claims   int
+	}{
+		"lower":          {priority: 99, claims: 1},
+		"higher":         {priority: 101},
+		"a dry one":      {priority: 99, flags: netproto.FlagDry},
+		"to a dry one":   {priority: 99, dry: true},
+		"both of a kind": {priority: 99, flags: netproto.FlagDry, dry: true, claims: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := auto(t, func(cfg *Config) { cfg.Dry = c.dry })
+			b.upTo(netproto.KindCandidate, time.Minute)
+			h := header(1)
+			h.Flags = c.flags
+			_, cs := claims(t, b.packet(masterAddr, (&netproto.Candidate{Nonce: 77, Priority: c.priority}).Append(nil, h)))
+			if len(cs) != c.claims || len(cs) == 1 && (cs[0].Master != 0 || cs[0].Voters != 0) {
+				t.Errorf("claims %+v, want %d that names nobody", cs, c.claims)
+			}
+		})
+	}
+}
+
+// PROTOCOL.md 9.22.
+func TestARepliesTermIsOutbid(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	b.founded(f...)
+	f[0].term = 8
+	b.round(f...)
+	if h, _ := b.polled(); h.Term != 9 {
+		t.Errorf("polls in term %d after a Reply of term 8, want 9", h.Term)
+	}
+}
+
+// PROTOCOL.md 9.8: who is not named waits, and new proof undoes a Resign.
+func TestAResignIsUndoneByProof(t *testing.T) {
+	r := netproto.Resign{Successor: 3}
+	b := lost(t, false)
+	b.packet(masterAddr, r.Append(nil, header(1)))
+	if stood, _ := b.upTo(netproto.KindCandidate, 10*time.Second); stood < time.Second || stood > 2100*time.Millisecond {
+		t.Errorf("not named, stood after %v, want 1 to 2 intervals", stood)
+	}
+	b = lost(t, false)
+	b.packet(masterAddr, r.Append(nil, header(1)))
+	b.after(time.Second / 2)
+	b.exchange(2)
+	proved := b.now
+	if stood, _ := b.upTo(netproto.KindCandidate, 10*time.Second); stood-proved < 2900*time.Millisecond {
+		t.Errorf("stood %v after the master proved itself again, want 3 intervals", stood-proved)
 	}
 }
