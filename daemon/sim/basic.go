@@ -49,13 +49,13 @@ const short = 5 * time.Minute
 
 // Limits of an ordinary LAN of 10 µs of jitter. Seen over a thousand seeds, and half as much again to spare.
 var ordinary = Limits{
-	Sync: 20 * time.Second, Max: 30 * time.Microsecond, RMS: 5 * time.Microsecond, Rate: 0.5, Turn: 0.1, Polls: 20,
+	Sync: 20 * time.Second, Max: 30 * time.Microsecond, Scatter: 5 * time.Microsecond, Rate: 0.5, Turn: 0.1, Polls: 20,
 	Settle: time.Minute,
 }
 
 // parted are the limits where clocks were on their own for a while: 2 ppm of error in a fit come to 40 µs in 20 s, and what that
 // takes to be slewed off shows in the rates.
-var parted = ordinary.but(func(l *Limits) { l.Max, l.RMS, l.Rate, l.Turn = 200*time.Microsecond, 40*time.Microsecond, 1.5, 0.5 })
+var parted = ordinary.but(func(l *Limits) { l.Max, l.Scatter, l.Rate, l.Turn = 200*time.Microsecond, 40*time.Microsecond, 1.5, 0.5 })
 
 // away alters limits where a clock has to be slewed for a while: it does not count meanwhile, so what the LAN's rate should be is less
 // certain.
@@ -104,13 +104,13 @@ func clocks() []Scenario {
 		{
 			Name: "large-wander", About: "oscillators walk by 0.1 ppm per square root of a second, a hundred times an ordinary crystal's",
 			Build:  altered(5, short, func(o *Options) { o.Wander = 0.1 }),
-			Limits: ordinary.but(func(l *Limits) { l.Max, l.RMS, l.Rate, l.Turn = 60*time.Microsecond, 10*time.Microsecond, 5, 1 }),
+			Limits: ordinary.but(func(l *Limits) { l.Max, l.Scatter, l.Rate, l.Turn = 60*time.Microsecond, 10*time.Microsecond, 5, 1 }),
 		},
 		{
 			Name: "temperature", About: "oscillators swing by 2 ppm within ten minutes, each at its own time",
 			Build: altered(5, 15*time.Minute, func(o *Options) { o.Temperature, o.Period = 2, 10*time.Minute }),
 			Limits: ordinary.but(func(l *Limits) {
-				l.Max, l.RMS, l.Rate = 200*time.Microsecond, 50*time.Microsecond, 3
+				l.Max, l.Scatter, l.Rate = 200*time.Microsecond, 50*time.Microsecond, 3
 			}),
 		},
 	}
@@ -122,7 +122,7 @@ func networks() []Scenario {
 		{
 			Name: "large-jitter", About: "each packet is delayed by 1 ms on average, exponentially, as on a busy radio link",
 			Build:  altered(5, 10*time.Minute, func(o *Options) { o.Jitter = time.Millisecond }),
-			Limits: ordinary.but(func(l *Limits) { l.Max, l.RMS, l.Rate, l.Turn = 2*time.Millisecond, 300*time.Microsecond, 30, 10 }),
+			Limits: ordinary.but(func(l *Limits) { l.Max, l.Scatter, l.Rate, l.Turn = 2*time.Millisecond, 300*time.Microsecond, 30, 10 }),
 		},
 		{
 			Name: "asymmetric-jitter", About: "two of five hosts send through a queue of 300 µs on average",
@@ -131,12 +131,12 @@ func networks() []Scenario {
 				slow.Delay.Spread = 300 * time.Microsecond
 				p.Routes = []Route{{0, All, slow}, {1, All, slow}}
 			}),
-			Limits: ordinary.but(func(l *Limits) { l.Max, l.RMS, l.Rate, l.Turn = 300*time.Microsecond, 50*time.Microsecond, 10, 1 }),
+			Limits: ordinary.but(func(l *Limits) { l.Max, l.Scatter, l.Rate, l.Turn = 300*time.Microsecond, 50*time.Microsecond, 10, 1 }),
 		},
 		{
 			Name: "asymmetry", About: "one direction of every pair is 100 µs longer: nobody can see that, it shows as half of it",
 			Build:  altered(5, short, func(o *Options) { o.Asymmetry = 100 * time.Microsecond }),
-			Limits: ordinary.but(func(l *Limits) { l.Max, l.RMS = 130*time.Microsecond, 60*time.Microsecond }),
+			Limits: ordinary.but(func(l *Limits) { l.Max, l.Scatter = 130*time.Microsecond, 60*time.Microsecond }),
 		},
 		{
 			Name: "multiple-receive", About: "every packet comes four times", Limits: ordinary,
@@ -149,12 +149,12 @@ func networks() []Scenario {
 		{
 			Name: "heavy-loss", About: "a fifth of all datagrams are lost, in either direction",
 			Build:  altered(5, short, func(o *Options) { o.Loss = 0.2 }),
-			Limits: Limits{Sync: time.Minute, Max: time.Millisecond, RMS: 100 * time.Microsecond, Polls: 20, Contested: 30 * time.Second},
+			Limits: Limits{Sync: time.Minute, Max: time.Millisecond, Scatter: 100 * time.Microsecond, Polls: 20, Contested: 30 * time.Second},
 		},
 		{
 			Name: "user-stamps", About: "no kernel stamps packets; user space does, 29 µs late on average and as unevenly",
 			Build:  altered(5, short, func(o *Options) { o.UserStamps = true }),
-			Limits: ordinary.but(func(l *Limits) { l.Max, l.RMS = 120*time.Microsecond, 30*time.Microsecond }),
+			Limits: ordinary.but(func(l *Limits) { l.Max, l.Scatter = 120*time.Microsecond, 30*time.Microsecond }),
 		},
 		{
 			Name: "intermittent", About: "the switch is dead for 20 s, twice; everybody is alone meanwhile",

@@ -60,7 +60,7 @@ func falsehoods() []Scenario {
 }
 
 func tolerant(l *Limits) {
-	l.Max, l.RMS, l.Rate, l.Turn, l.Settle = time.Millisecond, 200*time.Microsecond, 0, 0, 0
+	l.Max, l.Scatter, l.Rate, l.Turn, l.Settle = time.Millisecond, 200*time.Microsecond, 0, 0, 0
 }
 
 // lied draws a LAN of 3f+1 members, f from 1 to 10, of which up to f tell the same kind of lie.

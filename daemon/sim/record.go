@@ -384,8 +384,8 @@ func (r *recorder) limit(out Report) {
 	if l.Sync > 0 && (out.TimeToSync < 0 || out.TimeToSync > l.Sync) {
 		bad("time to synchronise is %v, at most %v is allowed", out.TimeToSync, l.Sync)
 	}
-	if l.RMS > 0 && out.RMSOffset > l.RMS {
-		bad("rms offset is %v, at most %v is allowed", out.RMSOffset, l.RMS)
+	if l.Scatter > 0 && out.RMSOffset > l.Scatter {
+		bad("rms offset is %v, at most %v is allowed", out.RMSOffset, l.Scatter)
 	}
 	if off := out.LANRatePPM - out.DuePPM; l.Rate > 0 && math.Abs(off) > l.Rate {
 		bad("LAN rate is %+.4f ppm, %+.4f ppm off what it should be, at most %.4f ppm is allowed", out.LANRatePPM, off, l.Rate)

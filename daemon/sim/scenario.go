@@ -9,7 +9,7 @@ import (
 type Limits struct {
 	Sync      time.Duration // longest time to synchronise
 	Max       time.Duration // largest disagreement of settled clocks
-	RMS       time.Duration // largest rms of clocks from their mean
+	Scatter   time.Duration // largest rms of clocks from their mean
 	Rate      float64       // ppm: largest distance of the LAN's rate from Report.DuePPM
 	Turn      float64       // ppm: largest change of the LAN's rate from one round to the next
 	Polls     float64       // poll intervals after the last fault by which there must be exactly one master

@@ -172,14 +172,14 @@ func lengths() []Scenario {
 
 func slow() Limits {
 	return Limits{
-		Sync: 5 * time.Minute, Max: 60 * time.Microsecond, RMS: 10 * time.Microsecond, Rate: 0.5, Polls: 5, Settle: 5 * time.Minute,
+		Sync: 5 * time.Minute, Max: 60 * time.Microsecond, Scatter: 10 * time.Microsecond, Rate: 0.5, Polls: 5, Settle: 5 * time.Minute,
 	}
 }
 
 // founder are the limits of joiners. The wander of eight oscillators in five hours is within the tenth of a ppm; with a poll each 8 s rate
 // centring goes 1/450 of its way at a time, which for oscillators of ±50 ppm is up to 0.2 ppm.
 func founder() Limits {
-	return Limits{Polls: 20, Max: 60 * time.Microsecond, RMS: 10 * time.Microsecond, Rate: 0.1, Turn: 0.3}
+	return Limits{Polls: 20, Max: 60 * time.Microsecond, Scatter: 10 * time.Microsecond, Rate: 0.1, Turn: 0.3}
 }
 
 // joiners draws one host that founds and seven that join, ten minutes apart; then five time constants of rate centring pass. Polls are
