@@ -55,7 +55,9 @@ var ordinary = Limits{
 
 // parted are the limits where clocks were on their own for a while: 2 ppm of error in a fit come to 40 µs in 20 s, and what that
 // takes to be slewed off shows in the rates.
-var parted = ordinary.but(func(l *Limits) { l.Max, l.Scatter, l.Rate, l.Turn = 200*time.Microsecond, 40*time.Microsecond, 1.5, 0.5 })
+var parted = ordinary.but(func(l *Limits) {
+	l.Max, l.Scatter, l.Rate, l.Turn = 200*time.Microsecond, 40*time.Microsecond, 1.5, 0.5
+})
 
 // away alters limits where a clock has to be slewed for a while: it does not count meanwhile, so what the LAN's rate should be is less
 // certain.
