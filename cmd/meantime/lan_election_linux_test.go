@@ -138,9 +138,21 @@ func (w *tap) drain(host, fd int) {
 	}
 }
 
+// rawWall reads the raw oscillator and the wall clock as one.
+func rawWall(t *testing.T) (raw, wall int64) {
+	width := int64(time.Hour)
+	for range 10 { // one may be interrupted by whatever else the machine does
+		before, now, after := rawNow(t), time.Now().UnixNano(), rawNow(t)
+		if after-before < width {
+			raw, wall, width = before+(after-before)/2, now, after-before
+		}
+	}
+	return raw, wall
+}
+
 // stampRaw is the reading of the raw oscillator at the kernel's stamp, a moment ago.
 func stampRaw(t *testing.T, oob []byte) int64 {
-	raw, wall := rawNow(t), time.Now().UnixNano()
+	raw, wall := rawWall(t)
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil || len(messages) != 1 || len(messages[0].Data) != 16 {
 		t.Errorf("tap: a packet without a stamp: %v, error %v", messages, err)
@@ -369,11 +381,12 @@ func (e *electorate) lose(what string, goal float64, fromEnd bool, end func(*pro
 	if fromEnd {
 		took = e.polls(at, next.raw)
 		told = fmt.Sprintf("%.3f intervals after the signal (goal: %g), %.3f after the last poll", took, goal, e.polls(last, next.raw))
-		if len(e.tap.since(at, func(p sentPacket) bool { return p.Kind == netproto.KindResign && p.host == old })) == 0 {
-			wrong = append(wrong, fmt.Sprintf("%s %s: no Resign", e.name(old), what))
-		}
 	}
 	time.Sleep(time.Duration(at - rawNow(e.t) + int64(e.calm())))
+	resigned := e.tap.since(at, func(p sentPacket) bool { return p.Kind == netproto.KindResign && p.host == old })
+	if fromEnd && len(resigned) == 0 {
+		wrong = append(wrong, fmt.Sprintf("%s %s: no Resign", e.name(old), what))
+	}
 	all := e.moments()
 	steady, during := all.between(begin, at).figures(), all.between(at, at+int64(e.calm())).figures()
 	ratio := float64(during.median) / float64(max(steady.median, 1))
@@ -523,9 +536,31 @@ func (e *electorate) unite(mend func()) (wrong []string) {
 	if office > electionFactor*healGoal || follows > electionFactor*followGoal {
 		wrong = append(wrong, fmt.Sprintf("healed: another master for %.3f intervals, not obeyed by all for %.3f", office, follows))
 	}
+	wrong = append(wrong, e.fewerYield(at)...)
 	if len(wrong) == 0 {
 		e.t.Logf("healed: one master, %s, after %.3f intervals (goal: %g); obeyed by all %d after %.3f (goal: %g)", e.name(h.master),
 			office, healGoal, len(e.living()), follows, followGoal)
+	}
+	return wrong
+}
+
+// fewerYield tells if a master that gave up since healing had more voters than the one that asked it to.
+func (e *electorate) fewerYield(at int64) (wrong []string) {
+	e.t.Helper()
+	counts := e.tap.since(at-int64(e.times(2)), func(p sentPacket) bool {
+		return p.Kind == netproto.KindAdjust || p.Kind == netproto.KindClaim && p.voters > 0 || p.Kind == netproto.KindResign
+	})
+	voters := map[int]int{}
+	for _, p := range counts {
+		if p.Kind != netproto.KindResign {
+			voters[p.host] = p.voters
+			continue
+		}
+		other := e.master().host
+		e.t.Logf("%s yields with %d voters to %s with %d", e.name(p.host), voters[p.host], e.name(other), voters[other])
+		if voters[p.host] > voters[other] {
+			wrong = append(wrong, fmt.Sprintf("healed: %s yields, though it has more voters", e.name(p.host)))
+		}
 	}
 	return wrong
 }

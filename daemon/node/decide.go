@@ -162,7 +162,7 @@ func (n *Node) found() {
 	if mean.In[0] {
 		standing = netproto.StandingVoter
 	}
-	l.spread, l.voters = mean.Spread, mean.Count
+	l.spread, l.voters, l.group = mean.Spread, mean.Count, mean.Count
 	n.note(Info, "founding: LAN time is the mean of the clocks that agree", Attr{"clocks", mean.Count},
 		Attr{"of", len(readings)}, Attr{"apart", time.Duration(mean.Spread)}, Attr{"delta", time.Duration(mean.Offset)})
 	l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
@@ -179,6 +179,7 @@ func (n *Node) keep() {
 		}
 	}
 	n.speakUp(peers)
+	l.group = n.following(peers)
 	b := n.ballot(peers, samples)
 	mean, ok := b.count()
 	if !ok {
@@ -203,10 +204,24 @@ func (n *Node) speakUp(peers []*peer) {
 	n.note(Warn, "nobody votes on this LAN: its master's clock is its time now")
 }
 
+// following counts the voters that obey this master, itself included: what it weighs against another master. One whose sample was late
+// or left out this round is not in the mean, and obeys nevertheless.
+func (n *Node) following(peers []*peer) (count int) {
+	if n.voter() {
+		count++
+	}
+	for _, p := range peers {
+		if n.votes(p) {
+			count++
+		}
+	}
+	return count
+}
+
 // hold steers nobody: no majority of the voters agrees.
 func (n *Node) hold(peers []*peer, samples []berkeley.Sample, voters int) {
 	l := n.lead
-	l.phase, l.voters = netproto.PhaseHolding, 0
+	l.phase, l.voters, l.group = netproto.PhaseHolding, 0, 0
 	if !l.holding {
 		l.holding = true
 		n.note(Warn, "no majority of the voters agrees on the time: nobody is steered", Attr{"voters", voters})

@@ -60,7 +60,8 @@ type leader struct {
 	closeAt  time.Duration
 
 	spread int64
-	voters int
+	voters int // whose readings made the last mean
+	group  int // voters that obeyed in the last round, whether or not their readings counted
 }
 
 // departure is when a poll left through one interface.
@@ -83,7 +84,7 @@ func (n *Node) leadDue() {
 		stale := l.stale(n.at.Now, n.cfg.Interval)
 		l.closeAt, l.open = never, false
 		if stale {
-			l.voters = 0
+			l.voters, l.group = 0, 0
 			for _, p := range l.peers {
 				p.filter.Next()
 			}
@@ -334,7 +335,7 @@ func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.
 func (l *leader) lapse(now, interval time.Duration) {
 	if l.stale(now, interval) || now > l.pollAt+interval/2 {
-		l.voters = 0
+		l.voters, l.group = 0, 0
 	}
 }
 

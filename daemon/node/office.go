@@ -56,7 +56,7 @@ func (n *Node) rank() election.Candidate {
 func (n *Node) claim() election.Claim {
 	c := election.Claim{Candidate: n.rank()}
 	if n.lead != nil {
-		c.Voters = n.lead.voters
+		c.Voters = n.lead.group
 	}
 	return c
 }
@@ -125,7 +125,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 	term := n.term
 	switch {
 	case n.lead != nil:
-		answer.Master, answer.Voters, term = n.cfg.ID, uint16(n.lead.voters), n.lead.term
+		answer.Master, answer.Voters, term = n.cfg.ID, uint16(n.lead.group), n.lead.term
 	case n.speaksFor(h):
 		answer.Master = n.follow.master.id
 	case n.follow.candidacy != 0 && election.Compare(n.rank(), candidateOf(h, c)) < 0:
@@ -243,7 +243,7 @@ func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 	if l.rival != h.Sender {
 		l.rival = h.Sender
 		n.note(Warn, "two masters met", Attr{"other", h.Sender.String()}, Attr{"voters_there", c.Voters},
-			Attr{"voters_here", l.voters}, Attr{"stays", wins})
+			Attr{"voters_here", l.group}, Attr{"stays", wins})
 	}
 	if wins {
 		n.outbid(h.Term)
