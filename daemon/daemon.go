@@ -65,6 +65,7 @@ func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) 
 	cancel()
 	<-reported
 	logStatus(log, d.node.Status())
+	log.Info("stopped")
 	return errors.Join(err, d.trace.close())
 }
 

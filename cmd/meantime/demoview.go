@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,14 +58,25 @@ func signed(d time.Duration) string {
 func demoTable(v daemon.DemoView, clocks []daemon.DemoClock, past []time.Duration) string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "node\trole\tstate\toscillator\ttrue offset\tcorrects by\tstamps\t")
+	fmt.Fprintln(table, "node\trole\tstate\toscillator\toff the middle\tcorrects by\tstamps\t")
+	middle := middleOffset(v)
 	for i, n := range v.Nodes {
 		fmt.Fprintf(table, "%d\t%s\t%s\t%+.1f ppm\t%s\t%+.1f ppm\t%s\t\n", i+1, demoRole(n), demoState(n),
-			clocks[i].Frequency*1e6, signed(n.Offset), n.Status.Rate*1e6, stampName(n.Status.Kernel))
+			clocks[i].Frequency*1e6, signed(n.Offset-middle), n.Status.Rate*1e6, stampName(n.Status.Kernel))
 	}
 	_ = table.Flush() // a strings.Builder takes everything
 	fmt.Fprintf(&text, "\n%6.1f s   the clocks are %s apart\n%s\n", v.At.Seconds(), span(v.Apart), sparkline(past))
 	return text.String()
+}
+
+// middleOffset is the median of the clocks' true offsets: what they are off from the host's clock together is of no interest.
+func middleOffset(v daemon.DemoView) time.Duration {
+	var offsets []time.Duration
+	for _, n := range v.Nodes {
+		offsets = append(offsets, n.Offset)
+	}
+	slices.Sort(offsets)
+	return offsets[len(offsets)/2]
 }
 
 // demoRole is the part a node plays at the moment, whatever it may play.
@@ -149,7 +161,7 @@ func demoSummary(r daemon.DemoResult, seed uint64) string {
 	case r.Killed > 0:
 		fmt.Fprintf(&text, "takeover             none: node %d was killed and nobody followed\n", r.Killed)
 	}
-	fmt.Fprintf(&text, "packets              %d sent, %d dropped\n", r.Packets, r.Dropped)
+	fmt.Fprintf(&text, "packets              %d sent, %d not used (late, doubled or of others)\n", r.Packets, r.Dropped)
 	if r.Unicast {
 		text.WriteString("transport            unicast: this system refuses multicast on loopback\n")
 	}

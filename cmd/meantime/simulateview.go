@@ -60,7 +60,8 @@ func simulateText(r sim.Report) string {
 		line("in sync", "never")
 	} else {
 		line("in sync", "after %s", span(r.TimeToSync))
-		line("disagreement", "%s median, %s p95, %s p99, %s at most, after that", span(d.Median), span(d.P95), span(d.P99), span(d.Max))
+		line("disagreement", "%s median, %s p95, %s p99, %s at most, from 30 polls after that",
+			span(d.Median), span(d.P95), span(d.P99), span(d.Max))
 		line("clocks from their mean", "%s rms", span(r.RMSOffset))
 	}
 	line("LAN rate", "%+.3f ppm, where the mean of the oscillators is %+.3f ppm", r.LANRatePPM, r.MeanOscillatorPPM)
