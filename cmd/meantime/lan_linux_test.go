@@ -24,9 +24,11 @@ func startLAN(b *bed, config string, args ...string) []*process {
 	var nodes []*process
 	for i, h := range b.lan(len(lanPPM)) {
 		own := []string{"--virtual-offset", lanOffsets[i], "--virtual-frequency", fmt.Sprintf("%gppm", lanPPM[i])}
+		role := "slave" // elections have a test of their own
 		if i == 0 {
-			own = append(own, "--role", "master")
+			role = "master"
 		}
+		own = append(own, "--role", role)
 		nodes = append(nodes, h.run(config, append(own, args...)...))
 	}
 	return nodes
