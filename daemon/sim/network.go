@@ -150,7 +150,9 @@ func (h *Host) take(e *event) error {
 	}
 	before := h.Node.Status().Traffic.Adjusts
 	effects := h.Node.Handle(at, packet)
-	taken := h.Node.Status().Traffic.Adjusts != before
+	// A master counts the Adjusts that it sends: one may fall due in the moment in which another's arrives.
+	after := h.Node.Status()
+	taken := after.Traffic.Adjusts != before && after.Master != after.ID
 	if err := h.perform(effects); err != nil {
 		return err
 	}
