@@ -216,7 +216,7 @@ func (d *driver) perform(e node.Effect) error {
 	case node.Steer:
 		err := d.clock.Steer(sysclock.Steering{
 			Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew,
-			MaxError: e.MaxError, EstError: e.EstError, Synchronised: true,
+			MaxError: e.MaxError, EstError: e.EstError, Synchronised: e.Synchronised,
 		})
 		if err != nil {
 			return fmt.Errorf("steering the clock: %w", err)

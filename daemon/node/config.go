@@ -50,7 +50,8 @@ type Config struct {
 	Trusted  []netproto.ID // the only nodes that may be master; empty = any
 	Term     uint64        // highest term obeyed before this start
 
-	Interval  time.Duration // master: from poll to poll
+	Interval  time.Duration // master: from poll to poll, at the shortest
+	Longest   time.Duration // master: from poll to poll where LAN time has been calm for long; 0 = Interval
 	MaxSkew   time.Duration // master: widest group of clocks that the founding averages
 	FoundWait time.Duration // master: longest gathering before the founding
 	Release   int64         // ns since the Unix epoch: a clock before this has no voice while another is plausible
@@ -59,7 +60,12 @@ type Config struct {
 	MayStep       bool          // StepBoot: no synchronisation has been since the OS booted
 	StepThreshold time.Duration // StepAlways
 	MaxSlew       float64       // largest extra rate while slewing, fractional
-	Frequency     float64       // frequency correction to start from, fractional
+	PanicForward  time.Duration // a correction of the clock forward by more than this is left to an operator; 0 = none is
+	PanicBackward time.Duration // the same backward
+	PhaseOnly     bool          // no fit: each delta is slewed off and forgotten, as in the textbook; for comparison
+
+	Frequency      float64 // frequency correction to start from, fractional
+	FrequencyError float64 // how close that is, fractional; 0 where it is a guess
 
 	Random func() uint64 // for nonces and lineages: crypto randomness in production, a seed in simulation
 }

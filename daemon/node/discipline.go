@@ -150,6 +150,8 @@ func (n *Node) steer() {
 		MaxSlew:   n.cfg.MaxSlew,
 		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
 		EstError:  add(int64(n.servo.RMS()), max(phase, -phase)),
+
+		Synchronised: true,
 	})
 }
 

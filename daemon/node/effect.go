@@ -2,7 +2,8 @@ package node
 
 import "net/netip"
 
-// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, NewID, NewTerm or Note.
+// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, Remember, NewID, NewTerm
+// or Note.
 type Effect interface{ effect() }
 
 // Send wants a datagram sent and its transmit stamp brought back under Token.
@@ -21,6 +22,8 @@ type Steer struct {
 	MaxSlew   float64 // largest extra rate for that, fractional
 	MaxError  int64   // ns: bound on the clock's distance from LAN time
 	EstError  int64   // ns: its likely distance
+
+	Synchronised bool // the clock is being kept; false while it is held and left alone
 }
 
 // Step wants the clock being kept moved by Delta ns at once.
@@ -28,6 +31,12 @@ type Step struct{ Delta int64 }
 
 // Synchronised says that LAN time has been adopted for the first time: from now until the OS boots anew no step is due.
 type Synchronised struct{}
+
+// Remember says what frequency correction this oscillator needs, as well as it is known: to be kept for the next start.
+type Remember struct {
+	Frequency float64 // fractional
+	Error     float64 // fractional: the correction is that close
+}
 
 // NewID says that another host uses this node's id (a cloned disk), so that the node has taken a new one: to be kept.
 type NewID struct{ ID uint64 }
@@ -62,6 +71,7 @@ func (Send) effect()         {}
 func (Steer) effect()        {}
 func (Step) effect()         {}
 func (Synchronised) effect() {}
+func (Remember) effect()     {}
 func (NewID) effect()        {}
 func (NewTerm) effect()      {}
 func (Note) effect()         {}

@@ -1,8 +1,11 @@
 package node
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
-// Input is what the outside tells a Node: a Packet, a Sent, a Tick or a Stop.
+// Input is what the outside tells a Node: a Packet, a Sent, a Tick, a Suspended, a Foreign or a Stop.
 type Input interface{ input() }
 
 // Packet is a received datagram.
@@ -26,10 +29,19 @@ type Sent struct {
 // Tick says that time has passed; the driver sends it at the Deadline.
 type Tick struct{}
 
+// Suspended says that the machine slept: the raw oscillator stood still while time went on by For, and the clock being kept was set by
+// the operating system when it woke.
+type Suspended struct{ For time.Duration }
+
+// Foreign says that another program changed how the clock being kept is disciplined: its frequency, its time constant, its status.
+type Foreign struct{ What string }
+
 // Stop says that the program ends: a master hands over.
 type Stop struct{}
 
-func (Packet) input() {}
-func (Sent) input()   {}
-func (Tick) input()   {}
-func (Stop) input()   {}
+func (Packet) input()    {}
+func (Sent) input()      {}
+func (Tick) input()      {}
+func (Suspended) input() {}
+func (Foreign) input()   {}
+func (Stop) input()      {}
