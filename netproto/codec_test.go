@@ -112,6 +112,8 @@ var fieldTests = []struct {
 	{"reply", "held 1", any32, nil, nil},
 	{"reply", "held 2", any32, nil, nil},
 	{"reply", "held 3", any32, nil, nil},
+	{"reply", "pace", any32, nil, nil},
+	{"reply", "reserved 2", zero, []uint64{1, 1 << 31}, netproto.ErrValue},
 
 	{"ack", "echo", notZero64, zero, netproto.ErrValue},
 	{"ack", "repeat", any8, nil, nil},
@@ -251,7 +253,7 @@ func TestPacketLengths(t *testing.T) {
 		body any
 		want int
 	}{
-		{fullPoll(), 88}, {fullReply(), 168}, {fullAck(), 80}, {fullAdjust(0), 128}, {fullAdjust(netproto.MaxEntries), 1216},
+		{fullPoll(), 88}, {fullReply(), 176}, {fullAck(), 80}, {fullAdjust(0), 128}, {fullAdjust(netproto.MaxEntries), 1216},
 		{fullCandidate(), 88}, {fullClaim(), 88}, {fullResign(), 72},
 	} {
 		if got := len(encode(nil, fullHeader(0), test.body)); got != test.want {
@@ -434,6 +436,7 @@ func drawReply(t *rapid.T) netproto.Reply {
 	for i := range r.Held {
 		r.Held[i] = rapid.Uint32().Draw(t, "held")
 	}
+	r.Pace = rapid.Uint32().Draw(t, "pace")
 	return r
 }
 

@@ -26,7 +26,7 @@
 //	 8 | interval                      | window                        |
 //	16 | slots         | members       |priorit| phase |   .       .   |
 //
-// Reply, 104 bytes:
+// Reply, 112 bytes:
 //
 //	 0 | echo                                                          |
 //	 8 | nonce                                                         |
@@ -41,6 +41,7 @@
 //	80 | earlier: t6                                                   |
 //	88 | held 0                        | held 1                        |
 //	96 | held 2                        | held 3                        |
+//	104| pace                          |   .       .       .       .   |
 //
 // Ack, 16 bytes:
 //

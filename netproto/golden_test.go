@@ -171,7 +171,7 @@ func badVectors() []badVector {
 		{"bad-seq", "seq 0", netproto.ErrValue, set(poll, 28, 0, 0, 0, 0)},
 		{"bad-poll-short", "body of 23 bytes", netproto.ErrTruncated, cut(poll, 1)},
 		{"bad-poll-window", "window longer than the interval", netproto.ErrValue, set(poll, body+12, 0x00, 0x0F, 0x42, 0x41)},
-		{"bad-reply-short", "body of 103 bytes", netproto.ErrTruncated, cut(reply, 1)},
+		{"bad-reply-short", "body of 111 bytes", netproto.ErrTruncated, cut(reply, 1)},
 		{"bad-reply-stamp", "t2 = 2^62", netproto.ErrValue, set(reply, body+16, 0x40, 0, 0, 0, 0, 0, 0, 0)},
 		{"bad-reply-flag", "flag earlier, empty block", netproto.ErrValue, set(encode(nil, h, firstReply), 7, 0x42)},
 		{"bad-reply-block", "earlier block, no flag", netproto.ErrValue, set(reply, 7, 0x02)},

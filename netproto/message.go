@@ -94,6 +94,7 @@ type Reply struct {
 	Priority uint8
 	Earlier  Earlier
 	Held     [HeldKeys]uint32 // key ids the sender holds, newest first, 0 = none
+	Pace     uint32           // ppb: largest slew rate of the sender; 0 = not stated
 }
 
 // Earlier brings the exact stamps of a Reply/Ack exchange that is over: they were not known when it ran.
@@ -132,7 +133,7 @@ const MaxEntries = 34
 // Adjust is multicast at the end of a round, in as many parts as its entries need.
 type Adjust struct {
 	Rotation   Rotation
-	Pace       uint32 // ppb: slew rate for common moves
+	Pace       uint32 // ppb: slew rate for common moves, the slowest member's; 0 = not stated
 	Spread     uint32 // ns, saturating: largest minus smallest offset among the voters this round
 	Voters     uint16 // voters whose reading stands in the mean
 	Members    uint16

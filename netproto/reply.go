@@ -3,7 +3,7 @@ package netproto
 import "encoding/binary"
 
 // ReplyLen is the length of a Reply's body in bytes.
-const ReplyLen = 104
+const ReplyLen = 112
 
 // Append appends the packet that carries p: header, body and tag. It sets the header's kind, key id and FlagEarlier
 // itself (the flag stands exactly if Earlier.Seq is not zero; else the block is written as zeros) and takes the rest of h
@@ -34,6 +34,8 @@ func (p *Reply) Append(dst []byte, h Header) []byte {
 	for _, id := range p.Held {
 		dst = be.AppendUint32(dst, id)
 	}
+	dst = be.AppendUint32(dst, p.Pace)
+	dst = be.AppendUint32(dst, 0)
 	return seal(dst, start)
 }
 
@@ -62,7 +64,8 @@ func ParseReply(h Header, body []byte) (Reply, error) {
 	for i := range p.Held {
 		p.Held[i] = r.u32()
 	}
-	if reserved != 0 || !p.valid() || !p.Earlier.valid(h.Flags&FlagEarlier != 0) {
+	p.Pace = r.u32()
+	if reserved != 0 || r.u32() != 0 || !p.valid() || !p.Earlier.valid(h.Flags&FlagEarlier != 0) {
 		return Reply{}, ErrValue
 	}
 	return p, nil

@@ -71,6 +71,9 @@ const rateUnits = 1_000_000_000_000_000
 // twice as fast. No oscillator comes near, and 9,000 such rates add up without overflow.
 const MaxRate Rate = rateUnits
 
+// PaceOf returns a slew rate (fractional, ≥ 0) in the ppb of a pace field, saturating.
+func PaceOf(fractional float64) uint32 { return uint32(min(fractional*1e9, math.MaxUint32)) }
+
 // RateOf converts a fraction (1e-6 = 1 ppm) to the nearest Rate. It saturates at ±MaxRate; what is not a number
 // becomes 0.
 func RateOf(fraction float64) Rate {

@@ -36,6 +36,7 @@ type Action uint8
 const (
 	Nothing Action = iota
 	Stand          // ask whether anybody objects
+	Repeat         // ask again: the question, or every answer, may have been lost
 	Take           // nobody did: take office
 )
 
@@ -52,6 +53,7 @@ type Watch struct {
 	calm     time.Duration // no candidacy before this
 	jitter   time.Duration
 	until    time.Duration // end of the wait for objections, 0 without a candidacy
+	again    time.Duration // when to ask again; until once that is done
 }
 
 // NewWatch begins to watch. may says whether this node ever stands; at once, whether it need not listen first for a master that is
@@ -96,7 +98,7 @@ func (w *Watch) Deadline() time.Duration {
 		return math.MaxInt64
 	}
 	if w.until != 0 {
-		return w.until
+		return min(w.until, w.again)
 	}
 	polls := func(n float64) time.Duration { return w.heard + time.Duration(n*float64(w.interval)) }
 	var at time.Duration
@@ -119,8 +121,12 @@ func (w *Watch) Tick(now time.Duration) Action {
 	case now < w.Deadline():
 		return Nothing
 	case w.until == 0:
-		w.until = now + ObjectionWait(w.interval)
+		wait := ObjectionWait(w.interval)
+		w.until, w.again = now+wait, now+wait/2
 		return Stand
+	case now < w.until:
+		w.again = w.until
+		return Repeat
 	}
 	w.until = 0
 	w.heard = now // whoever takes office has a living master

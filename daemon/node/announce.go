@@ -25,7 +25,19 @@ func (n *Node) conclude(c conclusion) {
 	n.adopt(correction{
 		raw: raw, delta: c.mean, bound: bound, lineage: l.lineage, standing: c.standing,
 		rotation: rotation{l.sum, n.cfg.ID, n.cfg.Start, l.term}, founding: c.founding, alone: len(c.peers) == 0,
+		pace: n.leastPace(),
 	})
+}
+
+// leastPace is the largest slew rate (ppb) that all members can keep, as far as they state it.
+func (n *Node) leastPace() uint32 {
+	least := netproto.PaceOf(n.cfg.MaxSlew)
+	for _, p := range n.lead.peers {
+		if p.pace != 0 {
+			least = min(least, p.pace)
+		}
+	}
+	return least
 }
 
 // middle is the instant that the master's own delta refers to, and its bound: the means over the peers'.
@@ -47,7 +59,7 @@ func (n *Node) announce(c conclusion) {
 	l := n.lead
 	parts := (len(c.peers) + netproto.MaxEntries - 1) / netproto.MaxEntries
 	a := netproto.Adjust{
-		Rotation: l.sum, Pace: uint32(n.cfg.MaxSlew * 1e9), Spread: saturate(l.spread),
+		Rotation: l.sum, Pace: n.leastPace(), Spread: saturate(l.spread),
 		Voters: uint16(l.voters), Members: uint16(len(l.peers) + 1), Parts: uint8(parts), Phase: l.phase,
 		Successors: n.successors(),
 	}

@@ -33,8 +33,9 @@ type correction struct {
 	lineage  uint64
 	standing netproto.Standing
 	rotation rotation
-	alone    bool // nobody else was measured: this is no synchronisation with anybody
-	founding bool // this node is one of the LAN's founders; whoever joins later takes the LAN for an old one
+	pace     uint32 // ppb, for common moves; 0 = not stated
+	alone    bool   // nobody else was measured: this is no synchronisation with anybody
+	founding bool   // this node is one of the LAN's founders; whoever joins later takes the LAN for an old one
 }
 
 // adopt takes a correction in: the timescale first, then the clock.
@@ -42,6 +43,7 @@ func (n *Node) adopt(c correction) {
 	c.delta -= n.turn(c.rotation)
 	switch {
 	case n.lineage != c.lineage:
+		n.merging = n.lineage != 0 && !c.founding
 		n.lineage = c.lineage
 		n.age = foundingRounds
 		if c.founding {
@@ -54,7 +56,7 @@ func (n *Node) adopt(c correction) {
 	default:
 		n.servo.Correct(c.raw, c.delta, c.bound)
 	}
-	n.standing = c.standing
+	n.standing, n.pace = c.standing, c.pace
 	n.rounds++
 	n.age++
 	n.settle(c.alone)
@@ -105,6 +107,7 @@ func (n *Node) turn(r rotation) (missed int64) {
 func (n *Node) settle(alone bool) {
 	_, phase := n.steering()
 	size := max(phase, -phase)
+	n.merging = n.merging && size > firstStep
 	first := !n.together
 	n.synced = true
 	if first && !alone {
@@ -123,9 +126,18 @@ func (n *Node) settle(alone bool) {
 	n.steer()
 }
 
+// slewRate is the largest extra rate (fractional) to slew at. Those who go over from one LAN to another together stay together: none
+// of them slews faster than the slowest can.
+func (n *Node) slewRate() float64 {
+	if !n.merging || n.pace == 0 {
+		return n.cfg.MaxSlew
+	}
+	return min(n.cfg.MaxSlew, float64(n.pace)/1e9)
+}
+
 // slewTime is how long a phase (ns) takes at the largest slew.
 func (n *Node) slewTime(size int64) time.Duration {
-	return time.Duration(float64(size) / n.cfg.MaxSlew).Round(time.Second)
+	return time.Duration(float64(size) / n.slewRate()).Round(time.Second)
 }
 
 func (n *Node) step(phase int64, text string) {
@@ -143,11 +155,11 @@ func (n *Node) steer() {
 	}
 	n.steerAt = n.at.Now + steerEvery
 	frequency, phase := n.steering()
-	n.clock.steered(n.at.Raw, frequency, phase, n.cfg.MaxSlew)
+	n.clock.steered(n.at.Raw, frequency, phase, n.slewRate())
 	n.do(Steer{
 		Frequency: frequency,
 		Phase:     phase,
-		MaxSlew:   n.cfg.MaxSlew,
+		MaxSlew:   n.slewRate(),
 		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
 		EstError:  add(int64(n.servo.RMS()), max(phase, -phase)),
 

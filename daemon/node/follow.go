@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"meantime/daemon/election"
@@ -12,8 +13,15 @@ const (
 	// maxSessions is how many masters a slave keeps in view: its own, one that takes over, a stray one and a dry one are
 	// already more than a sound LAN has.
 	maxSessions = 4
-	// maxRepeats is how many replies of a round a slave gives: the first and what FlagAgain may ask for on top.
-	maxRepeats = 8
+	// maxRepeats is how many replies of a round a slave gives: the first, what FlagAgain may ask for on top, and what is lost.
+	maxRepeats = 16
+	// maxTries is how many replies in a row a slave sends without an Ack: with a fifth of all datagrams lost, nobody answers
+	// four of them once in sixty rounds.
+	maxTries = 4
+	// leastPatience is how long a slave waits for an Ack before it replies once more: longer than an answer takes on a LAN, so
+	// short that four fit into a round. An Ack that comes later nevertheless doubles it, up to mostPatience.
+	leastPatience = 25 * time.Millisecond
+	mostPatience  = 200 * time.Millisecond
 	// silentPolls is after how many missed polls a master counts as silent (brief silence is loss, and the fit holds).
 	silentPolls = 3
 	// listenFor is how long a slave that hears nothing waits before it says so: longer than the slowest first poll in
@@ -67,18 +75,24 @@ type session struct {
 	t2       int64 // raw: receipt of the poll
 	kernel   bool  // every receive stamp of this round is the kernel's
 	due      time.Duration
-	repeat   int                        // replies sent this round, less one
-	nonces   [maxRepeats]netproto.Nonce // of this round's replies
-	acked    bool                       // the last reply's Ack has come
-	adjusted bool                       // this round's Adjust has been taken
-	epoch    int64                      // raw: sending of the round's first reply; the delta refers to it
-	t3       int64                      // raw: sending of the last reply, exact once its stamp came
-	t3kernel bool
-	token    uint64
+	over     time.Duration // end of the window: a reply sent after that is not waited for
+	sent     [maxRepeats]sending
+	replies  int  // of this round, sent so far
+	acked    int  // how many of them stand up to the last that was answered
+	adjusted bool // this round's Adjust has been taken
+	epoch    int64
 	earlier  netproto.Earlier
-	t3then   int64 // raw: of the exchange that earlier tells of
-	t6then   int64
-	exact    bool // t3then is the kernel's
+	then     sending // the exchange that earlier tells of
+	t6then   int64   // raw
+	patience time.Duration
+}
+
+// sending is one reply as it left.
+type sending struct {
+	nonce  netproto.Nonce
+	token  uint64
+	raw    int64 // when, exact once its stamp came
+	kernel bool  // the stamp is the kernel's
 }
 
 // newFollower begins the life of a node without office. atOnce stands for it without listening first.
@@ -110,7 +124,6 @@ func (n *Node) followDue() {
 	f := n.follow
 	for _, s := range f.sessions {
 		if n.at.Now >= s.due {
-			s.due = never
 			n.reply(s)
 		}
 	}
@@ -160,8 +173,9 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		s.interval = interval // of use to nobody but whoever is obeyed later
 	}
 	s.seq, s.poll, s.t2, s.kernel = h.Seq, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
-	s.repeat, s.nonces, s.acked, s.adjusted = 0, [maxRepeats]netproto.Nonce{}, false, false
+	s.replies, s.acked, s.adjusted = 0, 0, false
 	s.due = n.at.Now + n.slot(s.slot, poll)
+	s.over = n.at.Now + time.Duration(poll.Window)*time.Microsecond + grace/2
 }
 
 // dropRepeated counts a packet that has been seen before, or whose round is over.
@@ -190,7 +204,7 @@ func (n *Node) session(h netproto.Header) *session {
 			return s
 		}
 	}
-	s := &session{id: h.Sender, start: h.Start, slot: netproto.NoSlot, due: never}
+	s := &session{id: h.Sender, start: h.Start, slot: netproto.NoSlot, due: never, patience: leastPatience}
 	if len(f.sessions) < maxSessions {
 		f.sessions = append(f.sessions, s)
 		return s
@@ -205,13 +219,23 @@ func (n *Node) session(h netproto.Header) *session {
 	return s
 }
 
+// again says when a reply that nobody answers is to be sent once more: never for the last one, and never to a stranger, who may be
+// somebody that wants others flooded.
+func (s *session) again(now time.Duration) time.Duration {
+	at := now + s.patience
+	if !s.verified || s.replies == maxRepeats || s.replies-s.acked >= maxTries || at > s.over {
+		return never
+	}
+	return at
+}
+
 // reply sends the round's next reply.
 func (n *Node) reply(s *session) {
+	s.due = never
 	if !n.tellable() {
 		return
 	}
-	nonce := netproto.Nonce(n.random())
-	s.nonces[s.repeat], s.acked = nonce, false
+	nonce, repeat := netproto.Nonce(n.random()), s.replies
 	line := n.servo.Line()
 	r := netproto.Reply{
 		Echo: s.poll, Nonce: nonce,
@@ -219,19 +243,20 @@ func (n *Node) reply(s *session) {
 		Residual: line.At(n.at.Raw) - n.clock.wall(n.at.Raw),
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
-		Repeat:   uint8(s.repeat), Priority: n.cfg.Priority,
+		Repeat:   uint8(repeat), Priority: n.cfg.Priority, Pace: netproto.PaceOf(n.cfg.MaxSlew),
 	}
 	if m := n.follow.master; m != nil {
 		r.Master = m.id
 	}
 	h := n.header(s.seq, n.term)
-	if s.repeat > 0 {
-		s.earlier.T3, s.earlier.T6 = n.stamp(s.t3then), n.stamp(s.t6then)
+	if s.acked > 0 {
+		s.earlier.T3, s.earlier.T6 = n.stamp(s.then.raw), n.stamp(s.t6then)
 		r.Earlier = s.earlier
-		if s.exact {
+		if s.then.kernel {
 			h.Flags |= netproto.FlagKernelTX
 		}
-	} else {
+	}
+	if repeat == 0 {
 		s.epoch = n.at.Raw
 	}
 	if s.kernel {
@@ -244,15 +269,19 @@ func (n *Node) reply(s *session) {
 		h.Flags |= netproto.FlagJumped
 		n.jumped = false
 	}
-	s.t3, s.t3kernel = n.at.Raw, false
-	s.token = n.send(Send{Data: r.Append(nil, h), To: s.addr, Iface: s.iface})
+	s.sent[repeat] = sending{nonce: nonce, raw: n.at.Raw}
+	s.replies++
+	s.due = s.again(n.at.Now)
+	s.sent[repeat].token = n.send(Send{Data: r.Append(nil, h), To: s.addr, Iface: s.iface})
 }
 
 // followSent makes the sending of a reply exact.
 func (n *Node) followSent(in Sent) {
 	for _, s := range n.follow.sessions {
-		if s.token == in.Token {
-			s.t3, s.t3kernel = n.clock.raw(in.Stamp), in.Kernel
+		for i := range s.sent[:s.replies] {
+			if r := &s.sent[i]; r.token == in.Token {
+				r.raw, r.kernel = n.clock.raw(in.Stamp), in.Kernel
+			}
 		}
 	}
 }
@@ -263,35 +292,40 @@ func (n *Node) onAck(h netproto.Header, a netproto.Ack, p Packet) {
 		n.drop(DropRole)
 		return
 	}
-	s := n.answers(h, a.Echo)
+	s, which := n.answers(h, a.Echo)
 	if s == nil {
 		n.drop(DropUnasked)
 		return
 	}
-	if s.acked || int(a.Repeat) != s.repeat {
+	if which < s.acked || int(a.Repeat) != which {
 		n.drop(DropDuplicate)
 		return
 	}
 	n.seen.Acks++
-	s.acked = true
+	last := which == s.replies-1
+	if !last { // it was on its way when the reply was sent again
+		s.patience = min(2*s.patience, mostPatience)
+	}
+	s.acked, s.due = which+1, never
 	s.kernel = s.kernel && p.Kernel
 	s.earlier = netproto.Earlier{Seq: s.seq, Repeat: a.Repeat}
-	s.t3then, s.t6then, s.exact = s.t3, n.clock.raw(p.Stamp), s.t3kernel
+	s.then, s.t6then = s.sent[which], n.clock.raw(p.Stamp)
 	n.proved(s)
-	if h.Flags&netproto.FlagAgain != 0 && s.repeat+1 < maxRepeats {
-		s.repeat++
+	if h.Flags&netproto.FlagAgain != 0 && last && s.replies < maxRepeats {
 		n.reply(s)
 	}
 }
 
-// answers finds the session whose round's last nonce a packet shows.
-func (n *Node) answers(h netproto.Header, echo netproto.Nonce) *session {
+// answers finds the session, and which of its round's replies, whose nonce a packet shows.
+func (n *Node) answers(h netproto.Header, echo netproto.Nonce) (s *session, which int) {
 	for _, s := range n.follow.sessions {
-		if s.id == h.Sender && s.start == h.Start && s.seq == h.Seq && s.nonces[s.repeat] == echo {
-			return s
+		if s.id == h.Sender && s.start == h.Start && s.seq == h.Seq {
+			if i := s.shown(echo); i >= 0 {
+				return s, i
+			}
 		}
 	}
-	return nil
+	return nil, 0
 }
 
 // proved notes that a master answered a nonce of ours, and decides whether to obey it.
@@ -351,7 +385,7 @@ func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust) {
 }
 
 func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netproto.Entry) {
-	if !s.shown(e.Nonce) {
+	if s.shown(e.Nonce) < 0 {
 		n.drop(DropUnasked)
 		return
 	}
@@ -374,7 +408,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	}
 	n.adopt(correction{
 		raw: s.epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
-		rotation: rotation{a.Rotation, s.id, s.start, h.Term}, founding: e.Standing == netproto.StandingFounder,
+		rotation: rotation{a.Rotation, s.id, s.start, h.Term}, founding: e.Standing == netproto.StandingFounder, pace: a.Pace,
 	})
 }
 
@@ -392,12 +426,7 @@ func (n *Node) bearable(h netproto.Header, e *netproto.Entry) bool {
 // brink (ns) is how far from the end of the wire's range a timescale must stay, so that it does not run off it: ten years.
 const brink = netproto.Stamp(10 * 365 * 24 * time.Hour)
 
-// shown says whether a nonce is one of this round's replies.
-func (s *session) shown(nonce netproto.Nonce) bool {
-	for _, own := range s.nonces[:s.repeat+1] {
-		if own == nonce && nonce != 0 {
-			return true
-		}
-	}
-	return false
+// shown says which of this round's replies a nonce belongs to, −1 for none.
+func (s *session) shown(nonce netproto.Nonce) int {
+	return slices.IndexFunc(s.sent[:s.replies], func(r sending) bool { return r.nonce == nonce })
 }

@@ -49,6 +49,8 @@ type leader struct {
 	fresh     int           // new faces this round
 	quiet     int           // rounds in a row without one
 	good      int           // consecutive rounds on LAN time, while this master itself is a newcomer
+	bad       int           // consecutive rounds off the majority, as a voter
+	jumped    int           // rounds left in which this host's own jump is held against it
 	holding   bool          // the lack of a majority has been logged
 
 	seq      uint32
@@ -92,7 +94,7 @@ func (n *Node) leadDue() {
 			n.decide()
 		}
 	}
-	if n.at.Now >= l.pollAt {
+	if n.lead != nil && n.at.Now >= l.pollAt {
 		n.poll()
 	}
 }
@@ -194,7 +196,7 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	if fresh || p.start != h.Start {
 		n.welcome(p, h, in)
 	}
-	if p.heard && r.Repeat != p.repeat+1 || !p.heard && r.Repeat != 0 {
+	if p.heard && r.Repeat <= p.repeat {
 		n.drop(DropDuplicate)
 		return
 	}
@@ -204,6 +206,7 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	}
 	n.seen.Replies++
 	p.learn(h, r)
+	p.rotated = l.sum.Rate
 	p.addr = in.From
 	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
 		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
@@ -231,9 +234,13 @@ func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
 func (p *peer) learn(h netproto.Header, r netproto.Reply) {
 	p.flags, p.lineage, p.master = h.Flags, h.Lineage, r.Master
 	p.rate, p.residual, p.bound, p.priority = r.Rate.Fraction(), r.Residual, r.Bound, r.Priority
-	p.repeat, p.nonce = r.Repeat, r.Nonce
+	p.repeat, p.nonce, p.pace = r.Repeat, r.Nonce, r.Pace
+	p.exchanges++
+	if h.Flags&netproto.FlagJumped != 0 {
+		p.jumped = patience
+	}
 	if !p.heard {
-		p.heard = true
+		p.heard, p.exchanges = true, 1
 		p.rounds++
 	}
 }
@@ -242,7 +249,7 @@ func (p *peer) learn(h netproto.Header, r netproto.Reply) {
 func (n *Node) measure(p *peer, h netproto.Header, r netproto.Reply, in Packet) error {
 	t4 := n.clock.raw(in.Stamp)
 	legs, doubt, ok := n.pollLegs(h, r, in, t4)
-	if r.Repeat > 0 {
+	if p.heard {
 		legs, doubt, ok = n.ackLegs(p, h, r)
 	}
 	if ok {
@@ -250,11 +257,12 @@ func (n *Node) measure(p *peer, h netproto.Header, r netproto.Reply, in Packet) 
 		if err != nil {
 			return err
 		}
-		if r.Repeat == 1 {
+		if p.heard && p.polled {
 			// The first exchange of Reply and Ack shares its way back with the Poll's sample. Choosing the narrower of two that
 			// share a leg favours a short other leg: 1 ms of jitter bent the LAN's rate by 5 ppm.
 			p.filter.Renew()
 		}
+		p.polled = !p.heard
 		p.filter.Add(s)
 		p.stamps = doubt.Stamp == 0
 	}
@@ -283,7 +291,7 @@ func (n *Node) pollLegs(h netproto.Header, r netproto.Reply, in Packet, t4 int64
 
 // ackLegs are the stamps of the Reply and Ack before this Reply, which brings the slave's half of them.
 func (n *Node) ackLegs(p *peer, h netproto.Header, r netproto.Reply) (berkeley.Legs, berkeley.Doubt, bool) {
-	if r.Earlier.Seq != n.lead.seq || r.Earlier.Repeat != p.repeat || r.Earlier.Repeat+1 != r.Repeat {
+	if r.Earlier.Seq != n.lead.seq || r.Earlier.Repeat != p.repeat { // an Ack was lost: its exchange is
 		return berkeley.Legs{}, berkeley.Doubt{}, false
 	}
 	doubt := berkeley.Doubt{Skew: n.skew(h)}
@@ -322,7 +330,7 @@ func (p *peer) wanted() int {
 // ack answers a reply at once.
 func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
 	h := n.header(n.lead.seq, n.lead.term)
-	if int(r.Repeat)+1 < p.wanted() {
+	if p.exchanges < p.wanted() {
 		h.Flags |= netproto.FlagAgain
 	}
 	a := netproto.Ack{Echo: r.Nonce, Repeat: r.Repeat}

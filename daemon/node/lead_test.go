@@ -20,6 +20,9 @@ type fake struct {
 	entry   *netproto.Entry // of the last Adjust
 	follows bool            // whether it takes its delta
 	stretch time.Duration   // by how much it makes its delay look longer
+	pace    uint32          // ppb
+	jumped  bool            // says that its clock jumped
+	rate    float64         // fractional
 }
 
 func (f *fake) addr() netip.AddrPort {
@@ -36,11 +39,14 @@ func (b *bench) answer(f *fake, seq uint32, echo netproto.Nonce, polled time.Dur
 	b.now += 2 * wire
 	r := netproto.Reply{
 		Echo: echo, Nonce: f.nonce, T2: netproto.Stamp(t2), T3: netproto.Stamp(t2 + int64(b.now-polled-2*wire-f.stretch)),
-		Bound: int64(f.bound), Priority: 100,
+		Bound: int64(f.bound), Priority: 100, Pace: f.pace, Rate: netproto.RateOf(f.rate),
 	}
 	h := netproto.Header{
 		Group: group, Sender: f.id, Start: 7, Seq: seq, Lineage: f.lineage, Term: f.term,
 		Flags: f.flags | netproto.FlagKernelRX,
+	}
+	if f.jumped {
+		h.Flags |= netproto.FlagJumped
 	}
 	return b.packet(f.addr(), r.Append(nil, h))
 }
@@ -339,7 +345,8 @@ func TestMasterTakesEachReplyOnce(t *testing.T) {
 	good := reply(hs[0].Seq, ps[0].Nonce, 0, netproto.Stamp(wallStart))
 	b.packet(slaveAddr, good)
 	b.wantDrop(DropDuplicate, good)
-	b.wantDrop(DropDuplicate, reply(hs[0].Seq, ps[0].Nonce, 2, 1))
+	b.packet(slaveAddr, reply(hs[0].Seq, ps[0].Nonce, 2, netproto.Stamp(wallStart))) // the one between was lost
+	b.wantDrop(DropDuplicate, reply(hs[0].Seq, ps[0].Nonce, 1, netproto.Stamp(wallStart)))
 	other := netproto.Header{Group: group, Sender: 9, Start: 7, Seq: 1}
 	b.wantDrop(DropRole, (&netproto.Ack{Echo: 5}).Append(nil, other))
 	b.wantDrop(DropRole, (&netproto.Adjust{Members: 1, Parts: 1, Phase: netproto.PhaseKeeping}).Append(nil, other))

@@ -29,6 +29,8 @@ type Node struct {
 	together bool // LAN time has been adopted together with somebody
 	synced   bool // LAN time has been adopted since the start
 	mayStep  bool
+	merging  bool // another LAN's time has been adopted, and the clock is not there yet
+	pace     uint32
 	jumped   bool // somebody else moved the clock since the last Reply
 	deaf     time.Duration
 	steerAt  time.Duration
@@ -76,7 +78,7 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	n.out = nil
 	n.at = at
 	if jump := n.clock.read(at); jump != 0 {
-		n.jumped = true
+		n.startled()
 		n.note(Warn, "another program moved the clock", Attr{"by", time.Duration(jump)})
 	}
 	if n.lead != nil {
@@ -93,6 +95,14 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	}
 	n.due()
 	return n.out
+}
+
+// startled notes that this clock, or this whole machine, was moved from outside: where two voters part, that decides.
+func (n *Node) startled() {
+	n.jumped = true
+	if n.lead != nil {
+		n.lead.jumped = patience
+	}
 }
 
 // Deadline is when Handle wants a Tick if nothing else comes before.

@@ -18,6 +18,8 @@ type bench struct {
 	node *Node
 	now  time.Duration
 	out  []Effect
+
+	shift time.Duration // by how much somebody moved the clock
 }
 
 // wallStart is what the bench's clock shows at the start, ns since the Unix epoch.
@@ -51,7 +53,7 @@ func newBench(t *testing.T, role Role, change func(*Config)) *bench {
 }
 
 func (b *bench) moment() Moment {
-	return Moment{Now: b.now, Raw: int64(b.now), Wall: wallStart + int64(b.now), Width: 100}
+	return Moment{Now: b.now, Raw: int64(b.now), Wall: wallStart + int64(b.now+b.shift), Width: 100}
 }
 
 // give hands the node an input now and keeps the effects.
@@ -174,12 +176,17 @@ func pollOf(seq uint32, change func(*netproto.Header, *netproto.Poll)) []byte {
 // exchange plays a whole round with a slave: Poll, its Reply, the Ack. It returns the Reply's nonce.
 func (b *bench) exchange(seq uint32) netproto.Nonce {
 	b.t.Helper()
-	effects := b.packet(masterAddr, pollOf(seq, nil)) // a slot of 0 is at once
-	_, rs := replies(b.t, append(effects, b.after(100*time.Millisecond)...))
+	end := b.now + 100*time.Millisecond
+	_, rs := replies(b.t, b.packet(masterAddr, pollOf(seq, nil))) // a slot of 0 is at once
+	for len(rs) == 0 && b.now < end {
+		_, rs = replies(b.t, b.after(5*time.Millisecond))
+	}
 	if len(rs) != 1 {
 		b.t.Fatalf("round %d: %d replies, want 1", seq, len(rs))
 	}
 	b.packet(masterAddr, ackOf(seq, rs[0].Nonce, 0, 0))
+	b.after(end - b.now)
+	b.give(Tick{})
 	return rs[0].Nonce
 }
 

@@ -72,12 +72,19 @@ func (n *Node) stand(a election.Action) {
 	case election.Stand:
 		f.candidacy = netproto.Nonce(n.random())
 		n.note(Debug, "standing for master", Attr{"term", n.term + 1})
-		n.seen.Elections++
-		c := n.candidate(f.candidacy)
-		n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term+1)), Group: true})
+		n.ask()
+	case election.Repeat:
+		n.ask()
 	case election.Take:
 		n.takeOffice()
 	}
+}
+
+// ask multicasts the candidacy.
+func (n *Node) ask() {
+	n.seen.Elections++
+	c := n.candidate(n.follow.candidacy)
+	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term+1)), Group: true})
 }
 
 // electionSeq is what the header's seq holds in packets that belong to no round: it is never 0.

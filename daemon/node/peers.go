@@ -23,25 +23,30 @@ type peer struct {
 	good     int // consecutive rounds on LAN time, as a newcomer
 	bad      int // consecutive rounds off the majority, as a voter
 	missed   int // consecutive rounds not heard
+	jumped   int // rounds left in which its own jump is held against it
 
 	// of its last reply
 	flags    netproto.Flags
 	lineage  uint64
 	master   netproto.ID
-	rate     float64 // fractional
-	residual int64   // ns
-	bound    int64   // ns
+	rate     float64       // fractional
+	rotated  netproto.Rate // the common rotation as it stood then
+	residual int64         // ns
+	bound    int64         // ns
 	priority uint8
+	pace     uint32 // ppb, 0 = not stated
 
 	// of the round under way
-	heard  bool
-	repeat uint8
-	nonce  netproto.Nonce // of its last reply: the Adjust must show it
-	t4     int64          // receipt of its last reply
-	t5     int64          // sending of the Ack to it
-	kernel netproto.Flags // FlagKernelRX and FlagKernelTX as they hold for t4 and t5
-	token  uint64
-	stamps bool // the last sample was made of kernel stamps only
+	heard     bool
+	polled    bool           // its only sample is of Poll and Reply
+	repeat    uint8          // of its last reply
+	exchanges int            // replies taken
+	nonce     netproto.Nonce // of its last reply: the Adjust must show it
+	t4        int64          // receipt of its last reply
+	t5        int64          // sending of the Ack to it
+	kernel    netproto.Flags // FlagKernelRX and FlagKernelTX as they hold for t4 and t5
+	token     uint64
+	stamps    bool // the last sample was made of kernel stamps only
 }
 
 // voter says whether the peer votes on LAN time.

@@ -85,7 +85,7 @@ func (f *follower) fill(s *Status, synced bool) {
 		return
 	}
 	s.Master, s.Seq = f.master.id, f.master.seq
-	s.Kernel = f.master.kernel && f.master.exact
+	s.Kernel = f.master.kernel && f.master.then.kernel
 	switch {
 	case f.holdover:
 		s.State = StateHoldover

@@ -123,8 +123,10 @@ func networks() []Scenario {
 	return []Scenario{
 		{
 			Name: "large-jitter", About: "each packet is delayed by 1 ms on average, exponentially, as on a busy radio link",
-			Build:  altered(5, 10*time.Minute, func(o *Options) { o.Jitter = time.Millisecond }),
-			Limits: ordinary.but(func(l *Limits) { l.Max, l.Scatter, l.Rate, l.Turn = 2*time.Millisecond, 300*time.Microsecond, 30, 10 }),
+			Build: altered(5, 10*time.Minute, func(o *Options) { o.Jitter = time.Millisecond }),
+			Limits: ordinary.but(func(l *Limits) {
+				l.Max, l.Scatter, l.Rate, l.Turn = 1500*time.Microsecond, 150*time.Microsecond, 12, 10
+			}),
 		},
 		{
 			Name: "asymmetric-jitter", About: "two of five hosts send through a queue of 300 µs on average",
@@ -151,7 +153,7 @@ func networks() []Scenario {
 		{
 			Name: "heavy-loss", About: "a fifth of all datagrams are lost, in either direction",
 			Build:  altered(5, short, func(o *Options) { o.Loss = 0.2 }),
-			Limits: Limits{Sync: time.Minute, Max: time.Millisecond, Scatter: 100 * time.Microsecond, Polls: 20, Contested: 30 * time.Second},
+			Limits: Limits{Sync: time.Minute, Max: 150 * time.Microsecond, Scatter: 20 * time.Microsecond, Rate: 1, Polls: 20},
 		},
 		{
 			Name: "user-stamps", About: "no kernel stamps packets; user space does, 29 µs late on average and as unevenly",

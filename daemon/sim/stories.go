@@ -53,6 +53,10 @@ func offices() []Scenario {
 			Build: with(5, 4*time.Minute, "kill:master@2m+500ms"),
 		},
 		{
+			Name: "master-stutters", About: "the master's machine stops for 10 ms each second, clock and all: the majority puts it out of office",
+			Build: with(5, 8*time.Minute, stutters(10)), Limits: afterwards(12).but(away),
+		},
+		{
 			Name: "fixed-master", About: "one host is to be master whenever it is there; it is killed and comes back", Limits: afterwards(12),
 			Build: changed(5, short, func(p *Plan) {
 				p.Members[2].Role = node.RoleMaster
@@ -192,6 +196,15 @@ func joiners(seed uint64) Plan {
 		p.Members[i].Start = time.Duration(i) * 10 * time.Minute
 	}
 	return p
+}
+
+// stutters pauses the machine of who is master at two minutes for 10 ms, so many times, a second apart.
+func stutters(times int) string {
+	faults := []string{"vmpause:master@2m+10ms"}
+	for i := 1; i < times; i++ {
+		faults = append(faults, "vmpause:master@"+strconv.Itoa(120+i)+"s+10ms")
+	}
+	return strings.Join(faults, ",")
 }
 
 // rolling stops every host of n for 5 s, 20 s apart, after two minutes.
