@@ -16,6 +16,8 @@ const (
 	firstStep = int64(time.Millisecond)
 	// deafness is how long packets are dropped after an own step: those on their way were stamped by the old clock.
 	deafness = 20 * time.Millisecond
+	// otherRate is how far (fractional) another LAN's rate may be from this one's: both are means of oscillators within 50 ppm.
+	otherRate = 50e-6
 	// mostTurn is the largest change of the common rate (fractional) that is believed at once: oscillators are within 500 ppm.
 	mostTurn = 1000e-6
 	// strangeFloor and strangeFitted are the least deltas (ns) that are taken for a jump rather than for a point of the fit,
@@ -50,6 +52,9 @@ func (n *Node) adopt(c correction) {
 			n.age = 0
 		}
 		n.servo.Jump(c.raw, c.delta, c.bound)
+		if n.merging {
+			n.servo.Doubt(otherRate)
+		}
 	case n.strange(c):
 		n.note(Warn, "LAN time is elsewhere than this clock's past says: history dropped", Attr{"delta", time.Duration(c.delta)})
 		n.servo.Jump(c.raw, c.delta, c.bound)
@@ -161,7 +166,7 @@ func (n *Node) steer() {
 		Phase:     phase,
 		MaxSlew:   n.slewRate(),
 		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
-		EstError:  add(int64(n.servo.RMS()), max(phase, -phase)),
+		EstError:  add(int64(n.servo.Error()), max(phase, -phase)),
 
 		Synchronised: true,
 	})

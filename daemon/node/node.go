@@ -62,7 +62,10 @@ func New(cfg Config, at Moment) (*Node, error) {
 	}
 	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, term: cfg.Term}
 	n.clock.start(at, cfg.Frequency)
-	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency)
+	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency, cfg.FrequencyError)
+	if cfg.PhaseOnly {
+		n.servo = servo.NewPlain(at.Raw, at.Wall)
+	}
 	n.follow = n.newFollower(cfg.Role == RoleMaster)
 	return n, nil
 }

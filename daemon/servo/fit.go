@@ -9,44 +9,87 @@ type point struct {
 	bound int64 // ns: bound of the measurement behind it
 }
 
+// prior is what was known of the slope before the points: a rate (fractional) and its standard deviation.
+type prior struct{ rate, err float64 }
+
 // fit is a weighted straight line through points, seen from the newest one.
 type fit struct {
-	height float64 // ns to add to the newest point's time
-	rate   float64 // fractional slope minus one
-	rms    float64 // ns: weighted root mean square of the residuals
+	height    float64 // ns to add to the newest point's time
+	rate      float64 // fractional slope minus one
+	rms       float64 // ns: weighted root mean square of the residuals
+	heightErr float64 // ns: standard deviation of height
+	rateErr   float64 // fractional: standard deviation of rate
 }
 
-// fitLine fits time − raw over raw by weighted least squares. Differences from the newest point are taken in integers, so
-// float64 holds them to far below a nanosecond. It needs two points at different raw readings; fewer give the plain
-// weighted height at rate 0.
-func fitLine(points []point) fit {
+// sums are those of the normal equations of a weighted straight line.
+type sums struct{ w, x, y, xx, xy float64 }
+
+// line solves the equations with a prior whose weight is sure. ok is false where there is no slope in them.
+func (s sums) line(known prior, sure float64) (f fit, det float64, ok bool) {
+	s.xx, s.xy = s.xx+sure, s.xy+sure*known.rate
+	if det = s.w*s.xx - s.x*s.x; det <= 0 {
+		return fit{height: s.y / s.w, rate: known.rate}, 0, false
+	}
+	f.rate = (s.w*s.xy - s.x*s.y) / det
+	f.height = (s.y - f.rate*s.x) / s.w
+	return f, det, true
+}
+
+// cloud is the points of a fit as seen from the newest one, with their weights.
+type cloud struct {
+	n       int
+	x, y, w [window]float64 // ns, ns, 1/ns²
+	scale   scale
+}
+
+// load takes the points, window of them at most. Differences from the newest point are taken in integers, so float64 holds them to
+// far below a nanosecond.
+func (c *cloud) load(points []point) {
 	newest := points[len(points)-1]
-	quiet := least(points)
-	var sw, sx, sy, sxx, sxy float64
-	for _, p := range points {
-		x, y := from(newest, p)
-		w := weight(p, quiet)
-		sw, sx, sy = sw+w, sx+w*x, sy+w*y
-		sxx, sxy = sxx+w*x*x, sxy+w*x*y
+	c.n, c.scale = len(points), scaleOf(points)
+	for i, p := range points {
+		c.x[i], c.y[i] = from(newest, p)
+		c.w[i] = c.scale.weight(p)
 	}
-	f := fit{height: sy / sw}
-	if det := sw*sxx - sx*sx; det > 0 {
-		f.rate = (sw*sxy - sx*sy) / det
-		f.height = (sy - f.rate*sx) / sw
+}
+
+// fit fits time − raw over raw by weighted least squares, with a prior for the slope. The standard deviations are those of the normal
+// equations, scaled by the scatter that there is about the line (Press et al., Numerical Recipes, section 15.2). The prior is weighed
+// by the scatter about a line without it, or a wrong one would make itself strong; where few points tell the scatter, by their bounds.
+func (c *cloud) fit(known prior) fit {
+	var s sums
+	for i := range c.n {
+		x, y, w := c.x[i], c.y[i], c.w[i]
+		s.w, s.x, s.y = s.w+w, s.x+w*x, s.y+w*y
+		s.xx, s.xy = s.xx+w*x*x, s.xy+w*x*y
 	}
-	f.rms = residuals(points, newest, quiet, f)
+	free := float64(max(0, c.n-2))
+	chi := 0.0
+	if f, _, ok := s.line(prior{}, 0); ok {
+		chi = c.misfit(f)
+	}
+	spread := (typical*max(1, c.scale.usual*c.scale.usual) + chi) / (typical + free)
+	sure := spread / (known.err * known.err)
+	f, det, ok := s.line(known, sure)
+	if !ok {
+		f.rms, f.heightErr, f.rateErr = c.scale.floor, c.scale.floor, known.err
+		return f
+	}
+	f.rms = math.Sqrt(c.misfit(f) / s.w)
+	f.heightErr, f.rateErr = math.Sqrt(spread*(s.xx+sure)/det), math.Sqrt(spread*s.w/det)
 	return f
 }
 
-// residuals is the weighted root mean square distance of the points from the line.
-func residuals(points []point, newest point, quiet int64, f fit) float64 {
-	var sw, ss float64
-	for _, p := range points {
-		x, y := from(newest, p)
-		w, r := weight(p, quiet), y-f.height-f.rate*x
-		sw, ss = sw+w, ss+w*r*r
+// typical is how many points the guess of a measurement's error by its bound counts for.
+const typical = 2
+
+// misfit is the weighted sum of the squared residuals.
+func (c *cloud) misfit(f fit) (chi float64) {
+	for i := range c.n {
+		r := c.y[i] - f.height - f.rate*c.x[i]
+		chi += c.w[i] * r * r
 	}
-	return math.Sqrt(ss / sw)
+	return chi
 }
 
 // from gives a point's coordinates against the newest: raw distance, and how much further time went than raw.
@@ -55,22 +98,71 @@ func from(newest, p point) (x, y float64) {
 	return float64(raw), float64((p.time - newest.time) - raw)
 }
 
-// least returns the smallest bound among the points: what a quiet exchange on this network costs.
-func least(points []point) int64 {
-	b := points[0].bound
-	for _, p := range points[1:] {
-		b = min(b, p.bound)
-	}
-	return b
+// scale is how points are weighed.
+type scale struct {
+	quiet int64   // ns: the smallest bound, what a quiet exchange on this network costs
+	floor float64 // ns: standard deviation of the best points, as far as their waits tell
+	usual float64 // what the error of an exchange usually is, of its bound, in floors
 }
 
-// noiseFloor is the error (ns) that remains of a measurement which waited nowhere: stamps and bracketed clock readings
-// were seen good to 0.2–0.5 µs on Linux with kernel stamps.
-const noiseFloor = 500
+const (
+	// noiseFloor is the error (ns) that remains of a measurement which waited nowhere: stamps and bracketed clock readings
+	// were seen good to 0.2–0.5 µs on Linux with kernel stamps.
+	noiseFloor = 500
+	// waited turns a wait into a standard deviation: one of b, on one leg or the other, leaves an error anywhere within ±b.
+	waited = 0.577 // 1/√3
+	// bestPoints is how many points at least share the largest weight. Where waits are exponential, points of little wait
+	// are so much better than the others that the line would hang on two or three of them.
+	bestPoints = 8
+)
 
-// weight of a point: whatever its bound exceeds the quietest exchange's was waiting in a queue, on one leg or the other,
-// and counts as error.
-func weight(p point, quiet int64) float64 {
-	sigma := noiseFloor + float64(quiet)/4 + float64(p.bound-quiet)
+// scaleOf finds the smallest bound and the bestPoints-th smallest (of few points, the median).
+func scaleOf(points []point) scale {
+	var least [bestPoints]int64
+	n, count := min(bestPoints, (len(points)+1)/2), 0
+	for _, p := range points {
+		if count == n && p.bound >= least[n-1] {
+			continue
+		}
+		i := min(count, n-1)
+		for ; i > 0 && least[i-1] > p.bound; i-- {
+			least[i] = least[i-1]
+		}
+		least[i] = p.bound
+		count = min(count+1, n)
+	}
+	floor := noiseFloor + waited*float64(least[n-1]-least[0])
+	return scale{least[0], floor, (noiseFloor + float64(least[0])/4) / floor}
+}
+
+// weight of a point: whatever its bound exceeds the quietest exchange's was waiting in a queue, and counts as error. What all of
+// them took is no error: it is the same each time.
+func (s scale) weight(p point) float64 {
+	sigma := max(s.floor, noiseFloor+waited*float64(p.bound-s.quiet))
 	return 1 / (sigma * sigma)
 }
+
+// bent says whether the residuals show that no straight line goes through the points: they keep to one side of it for too long, as
+// when the oscillator warms up (Wald and Wolfowitz 1940, runs test; chrony shortens its window by the same test).
+func (c *cloud) bent(f fit) bool {
+	var above, runs float64
+	last := false
+	for i := range c.n {
+		now := c.y[i] > f.height+f.rate*c.x[i]
+		if now {
+			above++
+		}
+		if i == 0 || now != last {
+			runs++
+		}
+		last = now
+	}
+	n := float64(c.n)
+	mean := 1 + 2*above*(n-above)/n
+	variance := (mean - 1) * (mean - 2) / (n - 1)
+	return runs < mean-tooFewRuns*math.Sqrt(max(0, variance))
+}
+
+// tooFewRuns is how many standard deviations fewer runs than chance makes are one too few: by chance that happens once in two
+// thousand windows. Each round is another look at nearly the same window, so an accident would be believed again and again.
+const tooFewRuns = 3.3

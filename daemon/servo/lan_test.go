@@ -28,7 +28,7 @@ func newLAN(seed uint64, n int, sigma float64, centred bool) *lan {
 	l := &lan{random: rand.New(rand.NewPCG(seed, 8)), sigma: sigma, centred: centred}
 	for range n {
 		l.rates = append(l.rates, (2*l.random.Float64()-1)*50*ppm)
-		l.servos = append(l.servos, New(0, noon, 0))
+		l.servos = append(l.servos, New(0, noon, 0, 0))
 	}
 	return l
 }

@@ -3,37 +3,69 @@ package servo
 import "math"
 
 const (
-	// window is how many points the line is fitted through. At one poll a second the oscillators of ordinary machines
+	// window is how many points the line is fitted through at most. At one poll a second the oscillators of ordinary machines
 	// wander less in a minute than a fit over it still gains: the height of 64 points is four times as sure as one
 	// round's, 2.5 µs at 10 µs of noise (TestFitAverages; DESIGN.md, "Fitting a line").
 	window = 64
+	// leastWindow is how few points a window is shortened to.
+	leastWindow = 16
 	// minFit is how many points must stand before the slope is believed. Slopes of shorter fits are noise over a short
 	// base, and are fed back through the LAN's mean (DESIGN.md, "Rate centring").
 	minFit = 8
 	// maxRate is the largest frequency correction believed: the oscillators of computers are within 100 ppm, broken ones
 	// within 500; the kernel's own limit is 500 ppm.
 	maxRate = 500e-6
-	// freeSkew is the largest rate error of a timescale whose slope has not been fitted.
+	// freeSkew is the largest rate error of a timescale whose slope is not known.
 	freeSkew = 200e-6
-	// fittedSkew is the rate error left when it has: wander within a window.
-	fittedSkew = 1e-6
+	// firm is how well (fractional) a slope must have been known before for the first points to be fitted with it: well below
+	// what minFit points tell.
+	firm = 2e-6
+	// disbelief is how many standard deviations of what was known before the points may take the slope away.
+	disbelief = 3
+	// unsure is the least error (fractional) that is assumed of a slope after a jump, or of one remembered from another day: an
+	// oscillator's rate moves by as much with a few degrees.
+	unsure = 0.1e-6
+	// stray is what a rate may change within the next rounds on top of the error of its fit.
+	stray = 0.2e-6
+	// fading is by how much the error of what was known before the points grows with each point that leaves the window: twice as large
+	// after 22 rounds.
+	fading = 1 + 1.0/32
+	// drift and driftTime are for holdover: nothing tells what temperature does to an oscillator that is not measured. It is
+	// taken to be within 1 ppm, and within one more for each hour.
+	drift     = 1e-6
+	driftTime = 3600e9
 )
 
 // Servo holds a node's timescale and the points it was fitted through.
 type Servo struct {
 	line   Line
+	known  prior // of the slope, before the points
 	points []point
-	rms    float64
-	last   int64 // raw reading of the last delta
-	heard  bool  // whether there was one
-	bound  int64 // its bound, ns
+	cloud  cloud // the same, for the last fit
+	fit    fit
+	last   int64
+	heard  bool
+	bound  int64 // ns: of the measurement; once there is a fit, of the quietest one in it
+	plain  bool  // no fit
 }
 
-// New starts a timescale that stands at time (ns since the Unix epoch) at raw and runs with a frequency correction
-// remembered or 0 (fractional).
-func New(raw, time int64, rate float64) *Servo {
+// New starts a timescale that stands at time (ns since the Unix epoch) at raw and runs with a frequency correction that was found or
+// remembered, known to within err (both fractional; an err of 0 says that it is a guess).
+func New(raw, time int64, rate, err float64) *Servo {
 	s := &Servo{points: make([]point, 0, window)}
 	s.line = Line{Raw: raw, Time: time, Rate: clampRate(rate)}
+	s.known = prior{s.line.Rate, freeSkew}
+	if err > 0 && err < freeSkew {
+		s.known.err = max(err, unsure)
+	}
+	return s
+}
+
+// NewPlain starts a timescale that fits nothing: it takes each delta as it comes and keeps the oscillator's own rate, as in the textbook. It is
+// there to be compared with.
+func NewPlain(raw, time int64) *Servo {
+	s := New(raw, time, 0, 0)
+	s.plain = true
 	return s
 }
 
@@ -43,61 +75,123 @@ func (s *Servo) Line() Line { return s.line }
 // Fitted says whether the slope comes from a fit, so that the timescale's rate error is small.
 func (s *Servo) Fitted() bool { return len(s.points) >= minFit }
 
-// Skew is the largest rate error (fractional) to be assumed of the timescale.
-func (s *Servo) Skew() float64 {
-	if s.Fitted() {
-		return fittedSkew
+// Rate returns the frequency correction and its standard deviation, both fractional.
+func (s *Servo) Rate() (rate, err float64) {
+	if len(s.points) > 0 && s.believes() {
+		return s.line.Rate, s.fit.rateErr
 	}
-	return freeSkew
+	return s.line.Rate, s.known.err
+}
+
+// Skew is the largest rate error (fractional) to be assumed of the timescale for the next rounds.
+func (s *Servo) Skew() float64 {
+	_, err := s.Rate()
+	return min(freeSkew, 3*err+stray)
 }
 
 // RMS is the scatter of the points about the line, ns; 0 before there is a fit.
-func (s *Servo) RMS() float64 { return s.rms }
+func (s *Servo) RMS() float64 { return s.fit.rms }
+
+// Error is the standard deviation (ns) of the timescale's height, as far as the scatter tells it; 0 before there is a fit.
+func (s *Servo) Error() float64 { return s.fit.heightErr }
+
+// Points is how many points the line goes through.
+func (s *Servo) Points() int { return len(s.points) }
 
 // Heard says whether the timescale has been corrected at least once, and at which raw reading last.
 func (s *Servo) Heard() (raw int64, ok bool) { return s.last, s.heard }
 
-// Bound bounds the distance (ns) of the timescale from LAN time at a raw reading: the last measurement's bound, three
-// times the scatter of the fit, and what the rate error may have added since. It is math.MaxInt64 before the first delta.
+// Bound bounds the distance (ns) of the timescale from LAN time at a raw reading: what the legs of the quietest measurement may
+// have been unequal by, three times the error of the fit, and what the rate error may have added since the last delta, the
+// longer ago the more. It is math.MaxInt64 before the first delta.
 func (s *Servo) Bound(raw int64) int64 {
 	if !s.heard {
 		return math.MaxInt64
 	}
-	aged := s.Skew() * float64(max(0, raw-s.last))
-	return s.bound + int64(3*s.rms+aged)
+	age := float64(max(0, raw-s.last))
+	_, err := s.Rate()
+	skew := min(freeSkew, 3*err+drift*(1+age/driftTime))
+	return s.bound + int64(min(3*s.fit.heightErr+skew*age, math.MaxInt64/4))
 }
 
+// believes says whether a slope may be fitted: through enough points, or with one that was known well before.
+func (s *Servo) believes() bool { return s.Fitted() || s.known.err <= firm }
+
 // Correct takes a round's delta (ns to add to the timescale as it stood at raw, known to ± bound ns) as a point of the fit
-// and moves the line onto the new fit. Before minFit points stand only the height is moved.
+// and moves the line onto the new fit. Before minFit points stand only the height is moved, unless the slope is known well.
 func (s *Servo) Correct(raw, delta, bound int64) {
 	s.line = s.line.moved(raw)
 	p := point{raw: raw, time: s.line.Time + delta, bound: max(0, bound)}
-	s.points = push(s.points, p)
 	s.last, s.bound, s.heard = raw, p.bound, true
-	if !s.Fitted() {
+	if s.plain {
 		s.line.Time = p.time
 		return
 	}
-	f := fitLine(s.points)
-	s.rms = f.rms
-	s.line.Time = p.time + int64(math.Round(f.height))
-	s.line.Rate = clampRate(f.rate)
+	if len(s.points) == window {
+		s.known.err = min(freeSkew, s.known.err*fading)
+	}
+	s.points = push(s.points, p)
+	if !s.believes() {
+		s.line.Time = p.time
+		return
+	}
+	s.refit()
+	s.line.Time = p.time + int64(math.Round(s.fit.height))
+	s.line.Rate = clampRate(s.fit.rate)
+}
+
+// refit puts a line through the points: without what was known before where they deny it, and through fewer of them where they show that
+// it has bent.
+func (s *Servo) refit() {
+	c := &s.cloud
+	c.load(s.points)
+	s.fit = c.fit(s.known)
+	if off := math.Abs(s.fit.rate - s.known.rate); s.Fitted() && off > disbelief*s.known.err {
+		s.known.err = freeSkew
+		s.fit = c.fit(s.known)
+	}
+	if len(s.points) > leastWindow && c.bent(s.fit) {
+		s.forget(len(s.points) / 8)
+		c.load(s.points)
+		s.fit = c.fit(s.known)
+	}
+	s.bound = c.scale.quiet
+}
+
+// forget drops the oldest points.
+func (s *Servo) forget(count int) {
+	kept := copy(s.points, s.points[count:])
+	s.points = s.points[:kept]
+	s.known.err = freeSkew // what was known before them is older still
 }
 
 // Jump moves the timescale by delta (ns) and drops its points: LAN time is elsewhere than they said. The slope stays,
 // since the oscillator is the same.
 func (s *Servo) Jump(raw, delta, bound int64) {
+	_, err := s.Rate()
+	s.known = prior{s.line.Rate, min(freeSkew, max(err, unsure))}
 	s.line = s.line.moved(raw)
 	s.line.Time += delta
-	s.points, s.rms = s.points[:0], 0
+	s.points, s.fit = s.points[:0], fit{}
 	s.last, s.bound, s.heard = raw, max(0, bound), true
 }
+
+// Restart puts the timescale at a time (ns since the Unix epoch), as if it had never been corrected: the oscillator stood still, and
+// nobody knows for how long. The slope stays.
+func (s *Servo) Restart(raw, time int64) {
+	s.Jump(raw, 0, 0)
+	s.line.Time, s.heard = time, false
+}
+
+// Doubt says that the slope may be off by err (fractional): another LAN's time may go at another rate.
+func (s *Servo) Doubt(err float64) { s.known.err = min(freeSkew, max(s.known.err, err)) }
 
 // Turn moves line and points by shift(t) ns, where t is the timescale's reading there (ns since the Unix epoch): the whole
 // past is seen as if LAN time had always gone that way. rate is the slope of shift.
 func (s *Servo) Turn(shift func(time int64) int64, rate float64) {
 	s.line.Time += shift(s.line.Time)
 	s.line.Rate = clampRate(s.line.Rate + rate)
+	s.known.rate = clampRate(s.known.rate + rate)
 	for i := range s.points {
 		s.points[i].time += shift(s.points[i].time)
 	}

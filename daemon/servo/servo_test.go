@@ -2,6 +2,7 @@ package servo
 
 import (
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -23,7 +24,7 @@ func (r rotation) turn(s *Servo, old rotation) {
 
 // settled is a servo that has been corrected by nothing, once a second, n times.
 func settled(n int, rate float64) *Servo {
-	s := New(0, noon, rate)
+	s := New(0, noon, rate, 0)
 	for i := range int64(n) {
 		s.Correct(i*second, 0, 20_000)
 	}
@@ -32,7 +33,7 @@ func settled(n int, rate float64) *Servo {
 
 // TestFirstCorrectionsMoveOnlyTheHeight: no slope is believed before minFit points stand.
 func TestFirstCorrectionsMoveOnlyTheHeight(t *testing.T) {
-	s := New(0, noon, 7*ppm)
+	s := New(0, noon, 7*ppm, 0)
 	for i := range int64(minFit) {
 		if s.Fitted() || s.Skew() != freeSkew || s.RMS() != 0 {
 			t.Fatalf("after %d points: fitted %v, skew %v, scatter %v", i, s.Fitted(), s.Skew(), s.RMS())
@@ -45,7 +46,7 @@ func TestFirstCorrectionsMoveOnlyTheHeight(t *testing.T) {
 			t.Fatalf("correction %d: line %+v, want height %d", i+1, got, want)
 		}
 	}
-	if !s.Fitted() || s.Skew() != fittedSkew || s.RMS() == 0 || s.Line().Rate == 7*ppm {
+	if !s.Fitted() || s.Skew() == freeSkew || s.RMS() == 0 || s.Line().Rate == 7*ppm {
 		t.Fatalf("after %d points: fitted %v, skew %v, scatter %v, line %+v", minFit, s.Fitted(), s.Skew(), s.RMS(), s.Line())
 	}
 }
@@ -55,7 +56,7 @@ func TestFirstCorrectionsMoveOnlyTheHeight(t *testing.T) {
 func TestLineArrives(t *testing.T) {
 	const gain = 40 * ppm
 	truth := Line{Raw: 0, Time: noon + 3_000_000, Rate: gain}
-	s := New(0, noon, 0)
+	s := New(0, noon, 0, 0)
 	for i := int64(1); i <= 2*window; i++ {
 		raw := i * second
 		s.Correct(raw, truth.At(raw)-s.Line().At(raw), 20_000)
@@ -70,13 +71,13 @@ func TestLineArrives(t *testing.T) {
 
 // TestWindowForgets: points older than the window have no say.
 func TestWindowForgets(t *testing.T) {
-	s := New(0, noon, 0)
+	s := New(0, noon, 0, 0)
 	s.Correct(0, 5_000_000, 20_000)
 	for i := int64(1); i <= window; i++ {
 		raw := i * second
 		s.Correct(raw, noon+raw-s.Line().At(raw), 20_000)
 	}
-	if got := s.Line(); got.Time != noon+got.Raw || math.Abs(got.Rate) > 1e-12 || len(s.points) != window {
+	if got := s.Line(); got.Time != noon+got.Raw || math.Abs(got.Rate) > 1e-12 || len(s.points) > window {
 		t.Errorf("%+v after %d points", got, len(s.points))
 	}
 }
@@ -108,16 +109,16 @@ func TestRatesAreClamped(t *testing.T) {
 		{0, 0}, {499 * ppm, 499 * ppm}, {501 * ppm, maxRate}, {-1, -maxRate},
 		{math.Inf(1), maxRate}, {math.Inf(-1), -maxRate}, {math.NaN(), 0},
 	} {
-		if got := New(0, 0, c.given).Line().Rate; got != c.want {
+		if got := New(0, 0, c.given, 0).Line().Rate; got != c.want {
 			t.Errorf("New: %v became %v, want %v", c.given, got, c.want)
 		}
-		s := New(0, 0, 0)
+		s := New(0, 0, 0, 0)
 		s.Turn(func(int64) int64 { return 0 }, c.given)
 		if got := s.Line().Rate; got != c.want {
 			t.Errorf("Turn: %v became %v, want %v", c.given, got, c.want)
 		}
 	}
-	s := New(0, noon, 0)
+	s := New(0, noon, 0, 0)
 	for i := range int64(2 * minFit) {
 		s.Correct(i*second, 1_000_000*i, 0)
 	}
@@ -129,7 +130,7 @@ func TestRatesAreClamped(t *testing.T) {
 // TestBoundGrows: it is boundless before the first delta, then what the measurement and the scatter allow, and more with
 // age; a reading from before the delta makes it no smaller.
 func TestBoundGrows(t *testing.T) {
-	s := New(0, noon, 0)
+	s := New(0, noon, 0, 0)
 	if _, heard := s.Heard(); heard || s.Bound(0) != math.MaxInt64 {
 		t.Error("bounded before the first delta")
 	}
@@ -141,8 +142,8 @@ func TestBoundGrows(t *testing.T) {
 	}
 	s = settled(window, 0)
 	last := s.Line().Raw
-	s.rms = 100
-	for _, c := range []struct{ age, want int64 }{{-second, 20_300}, {0, 20_300}, {second, 21_300}, {3600 * second, 3_620_300}} {
+	s.fit.heightErr, s.fit.rateErr = 100, 0.1*ppm
+	for _, c := range []struct{ age, want int64 }{{-second, 20_300}, {0, 20_300}, {second, 21_600}, {3600 * second, 8_300_300}} {
 		if got := s.Bound(last + c.age); got != c.want {
 			t.Errorf("fitted, after %d: %d, want %d", c.age, got, c.want)
 		}
@@ -157,7 +158,7 @@ func TestBoundGrows(t *testing.T) {
 }
 
 func TestSteer(t *testing.T) {
-	s := New(10*second, noon, 20*ppm)
+	s := New(10*second, noon, 20*ppm, 0)
 	frequency, phase := s.Steer(11*second, noon+second-5_000)
 	if frequency != 20*ppm || phase != 25_000 {
 		t.Errorf("frequency %v, phase %d; want 20 ppm and 25000 ns", frequency, phase)
@@ -169,7 +170,7 @@ func TestSteer(t *testing.T) {
 
 // drawServo is a servo somewhere in its life.
 func drawServo(t *rapid.T) *Servo {
-	s := New(0, noon, rapid.Float64Range(-50*ppm, 50*ppm).Draw(t, "rate"))
+	s := New(0, noon, rapid.Float64Range(-50*ppm, 50*ppm).Draw(t, "rate"), 0)
 	for i := range rapid.Int64Range(1, 2*window).Draw(t, "rounds") {
 		s.Correct(i*second, rapid.Int64Range(-20_000, 20_000).Draw(t, "delta"), rapid.Int64Range(20_000, 30_000).Draw(t, "bound"))
 	}
@@ -213,7 +214,7 @@ func TestTurnMovesEverything(t *testing.T) {
 			return
 		}
 		// The slope of what was turned is (1+rate)(1+turn); Turn adds, which leaves out their product, some 1e-9.
-		f, g := fitLine(old.points), fitLine(s.points)
+		f, g := fitLine(old.points, nothing), fitLine(s.points, nothing)
 		product := math.Abs(f.rate*r.rate) + 1e-9
 		if math.Abs(g.rate-f.rate-r.rate) > product || math.Abs(g.height-f.height) > 2 || math.Abs(g.rms-f.rms) > 2 {
 			t.Fatalf("fit %+v became %+v by %+v", f, g, r)
@@ -253,7 +254,7 @@ func TestTurnIsIdempotent(t *testing.T) {
 func TestLongRun(t *testing.T) {
 	const rounds = 1_000_000
 	truth := Line{Raw: 0, Time: noon, Rate: 37.123456 * ppm}
-	s := New(0, noon, 0)
+	s := New(0, noon, 0, 0)
 	worst, raw := int64(0), int64(0)
 	for i := range int64(rounds) {
 		raw += second + i*i%500_009*1000
@@ -273,7 +274,7 @@ func TestLongRun(t *testing.T) {
 func TestRoundingCostsHalfANanosecondARound(t *testing.T) {
 	const rounds = 50_000
 	for _, rate := range []float64{0, 37.5e-6, -12.345678e-6, 12.3456785e-6} {
-		s := New(0, noon, rate)
+		s := New(0, noon, rate, 0)
 		start := s.Line()
 		for i := int64(1); i <= rounds; i++ {
 			s.Correct(i*second, 0, 20_000)
@@ -290,7 +291,7 @@ func TestRoundingCostsHalfANanosecondARound(t *testing.T) {
 // TestServoSurvivesAnything: any sequence of what masters may say leaves numbers and a rate within limits.
 func TestServoSurvivesAnything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := New(0, noon, 0)
+		s := New(0, noon, 0, 0)
 		raw := int64(0)
 		for range rapid.IntRange(1, 100).Draw(t, "steps") {
 			raw += rapid.Int64Range(0, year/100).Draw(t, "gap")
@@ -309,4 +310,102 @@ func TestServoSurvivesAnything(t *testing.T) {
 			}
 		}
 	})
+}
+
+// noisy is a servo corrected n times against a line of a rate, measured with noise σ (ns); it starts with a rate known to err.
+func noisy(seed uint64, n int, rate, start, err, sigma float64) *Servo {
+	random := rand.New(rand.NewPCG(seed, 5))
+	truth := Line{Time: noon, Rate: rate}
+	s := New(0, noon, start, err)
+	for i := int64(1); i <= int64(n); i++ {
+		raw := i * second
+		noise := int64(sigma * random.NormFloat64())
+		s.Correct(raw, truth.At(raw)-s.Line().At(raw)+noise, 20_000)
+	}
+	return s
+}
+
+// TestARememberedRateIsHeld: with a rate known to 0.1 ppm the first fits, of a noise that would throw them off by some ppm, stay with it;
+// and where what was remembered is wrong, the points prevail before the window is full.
+func TestARememberedRateIsHeld(t *testing.T) {
+	var known, guessed float64
+	for seed := range uint64(50) {
+		known = max(known, math.Abs(noisy(seed, minFit, 40*ppm, 40.05*ppm, 0.1*ppm, 30_000).Line().Rate-40*ppm))
+		guessed = max(guessed, math.Abs(noisy(seed, minFit, 40*ppm, 40.05*ppm, 0, 30_000).Line().Rate-40*ppm))
+		if e := noisy(seed, window, 40*ppm, 10*ppm, 0.5*ppm, 1000).Line().Rate - 40*ppm; math.Abs(e) > 1*ppm {
+			t.Errorf("seed %d: %+.2f ppm off after %d rounds, where a wrong rate was remembered", seed, e/ppm, window)
+		}
+	}
+	t.Logf("after %d points of 30 µs of noise: %.2f ppm off at worst with a remembered rate, %.1f ppm without", minFit, known/ppm, guessed/ppm)
+	if known > 0.2*ppm || guessed < 2*ppm {
+		t.Error("the remembered rate is not what holds it")
+	}
+}
+
+// TestTheWindowShortensWhereALineDoesNotFit: an oscillator that warms up by 0.02 ppm a second is followed by a short window, and noise alone
+// leaves the window long.
+func TestTheWindowShortensWhereALineDoesNotFit(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 4))
+	follow := func(warming float64, rounds int64) (points int, worst float64) {
+		s := New(0, noon, 0, 0)
+		for i := int64(1); i <= rounds; i++ {
+			raw := i * second
+			truth := noon + raw + int64(warming*float64(i*i)/2*1e9)
+			s.Correct(raw, truth-s.Line().At(raw)+int64(500*random.NormFloat64()), 20_000)
+			if i > 2*window {
+				points += s.Points()
+				worst = max(worst, math.Abs(float64(s.Line().At(raw)-truth)))
+			}
+		}
+		return points / int(rounds-2*window), worst
+	}
+	warm, off := follow(0.02*ppm, 1000)
+	still, near := follow(0, 5000)
+	t.Logf("points in the fit: %d on average while warming up, %d else; off by %.0f and %.0f ns at worst", warm, still, off, near)
+	if warm > window/2 || off > 6000 || still < window*9/10 {
+		t.Errorf("%d points while warming up (%.0f ns off), %d else", warm, off, still)
+	}
+}
+
+// TestErrorsAreHonest: over many fits the height and the rate are within three of their standard deviations, and not within a tenth.
+func TestErrorsAreHonest(t *testing.T) {
+	const fits = 400
+	var height, rate float64
+	for seed := range uint64(fits) {
+		s := noisy(seed, window, 40*ppm, 0, 0, 30_000)
+		_, err := s.Rate()
+		h := float64(s.Line().At(s.last)-(Line{Time: noon, Rate: 40 * ppm}).At(s.last)) / s.Error()
+		r := (s.Line().Rate - 40*ppm) / err
+		height, rate = height+h*h/fits, rate+r*r/fits
+	}
+	t.Logf("errors in standard deviations, rms: height %.2f, rate %.2f", math.Sqrt(height), math.Sqrt(rate))
+	if height < 0.8 || height > 1.25 || rate < 0.8 || rate > 1.25 {
+		t.Errorf("variance of height and rate in their own units: %.2f and %.2f, want 1", height, rate)
+	}
+}
+
+func TestAPlainServoFitsNothing(t *testing.T) {
+	s := NewPlain(0, noon)
+	for i := int64(1); i <= 2*window; i++ {
+		s.Correct(i*second, 40_000, 20_000)
+	}
+	if want := (Line{Raw: 2 * window * second, Time: noon + 2*window*(second+40_000)}); s.Line() != want || s.Fitted() {
+		t.Errorf("%+v, fitted %v; want %+v", s.Line(), s.Fitted(), want)
+	}
+}
+
+// TestRestart: the height and every claim on it are gone, the slope and what is known of it are not.
+func TestRestart(t *testing.T) {
+	s := noisy(1, window, 40*ppm, 0, 0, 1000)
+	rate, err := s.Rate()
+	s.Restart(1000*second, noon+5*second)
+	if got := s.Line(); got != (Line{Raw: 1000 * second, Time: noon + 5*second, Rate: rate}) || s.Bound(1000*second) != math.MaxInt64 {
+		t.Errorf("%+v, bound %d", got, s.Bound(1000*second))
+	}
+	if r, e := s.Rate(); r != rate || e < err || e > 1*ppm {
+		t.Errorf("rate %v ± %v, was %v ± %v", r, e, rate, err)
+	}
+	if s.Doubt(50 * ppm); s.Skew() < 150*ppm {
+		t.Errorf("skew %v after doubt of 50 ppm", s.Skew())
+	}
 }
