@@ -2,6 +2,7 @@ package node
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -658,5 +659,258 @@ func TestTheFirstSumOfAMasterIsItsBase(t *testing.T) {
 				sum.Rate += netproto.RateOf(5e-6)
 			}
 		})
+	}
+}
+
+// PROTOCOL.md 8.1 to 8.3. A slave that has 100 ms to slew stamps by its timescale from the first moment on, whatever its clock shows of it.
+func TestASlewLeavesTheTimescaleAlone(t *testing.T) {
+	b := newBench(t, RoleSlave, func(c *Config) { c.Step = StepNever })
+	r := first()
+	r.leads(b, func(a *netproto.Adjust) { a.Entries[0].Delta = int64(100 * time.Millisecond) })
+	for _, slewed := range []time.Duration{0, 5 * time.Millisecond, 12 * time.Millisecond} {
+		b.now += 10 * time.Second
+		at := b.moment()
+		at.Wall += int64(slewed)
+		r.seq++
+		p := netproto.Poll{Nonce: 5, Interval: 1e6, Window: 1, Slots: 1, Members: 2, Phase: netproto.PhaseKeeping}
+		effects := b.node.Handle(at, Packet{Data: p.Append(nil, r.header()), From: masterAddr, Iface: 1, Stamp: at.Wall, Kernel: true})
+		_, rs := replies(t, effects)
+		if len(rs) != 1 {
+			t.Fatalf("%d replies, want 1", len(rs))
+		}
+		off := time.Duration(int64(rs[0].T2) - wallStart - int64(b.now) - int64(100*time.Millisecond))
+		left := time.Duration(rs[0].Residual) - 100*time.Millisecond + slewed
+		if off.Abs() > 10*time.Microsecond || left.Abs() > 10*time.Microsecond {
+			t.Errorf("%v slewed: stamped %v off, residual %v off", slewed, off, left)
+		}
+	}
+}
+
+// PROTOCOL.md 8.4. Polls and Adjusts are for the group, Acks and Replies for the address that a packet came from.
+func TestWhereEachKindGoes(t *testing.T) {
+	m := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	m.founded(f...)
+	_, polled := m.upTo(netproto.KindPoll, 5*time.Second)
+	m.give(Sent{Token: packets(polled)[0].Token, Iface: 1, Stamp: wallStart + int64(m.now), Kernel: true})
+	_, ps := polls(t, polled)
+	sent := append(packets(polled), packets(m.answer(f[0], m.node.lead.seq, ps[0].Nonce, m.now))...)
+	sent = append(sent, packets(m.after(m.node.lead.closeAt-m.now))...)
+	s := newBench(t, RoleSlave, nil)
+	sent = append(sent, packets(append(s.packet(f[0].addr(), pollOf(1, nil)), s.after(100*time.Millisecond)...))...)
+	var seen []netproto.Kind
+	for _, p := range sent {
+		h, _, err := netproto.Open(p.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen = append(seen, h.Kind)
+		group := h.Kind == netproto.KindPoll || h.Kind == netproto.KindAdjust
+		if p.Group != group || !group && (p.To != f[0].addr() || p.Iface != 1) {
+			t.Errorf("%v to the group: %v, to %v on %d", h.Kind, p.Group, p.To, p.Iface)
+		}
+	}
+	if want := []netproto.Kind{netproto.KindPoll, netproto.KindAck, netproto.KindAdjust, netproto.KindReply}; !slices.Equal(seen, want) {
+		t.Errorf("sent %v, want %v", seen, want)
+	}
+}
+
+// PROTOCOL.md 6.2, 6.3 and 8.12. An Adjust without an entry for a node counts for nothing there, nor does what is common in it; any of the
+// round's nonces shows an entry, in whichever part it comes.
+func TestAnAdjustIsForThoseItNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(a *netproto.Adjust, nonces []netproto.Nonce)
+		taken  bool
+	}{
+		"the last nonce":        {func(*netproto.Adjust, []netproto.Nonce) {}, true},
+		"an earlier nonce":      {func(a *netproto.Adjust, n []netproto.Nonce) { a.Entries[0].Nonce = n[0] }, true},
+		"in another part":       {func(a *netproto.Adjust, _ []netproto.Nonce) { a.Part, a.Parts = 2, 3 }, true},
+		"a nonce of no Reply":   {func(a *netproto.Adjust, n []netproto.Nonce) { a.Entries[0].Nonce = n[0] + 1 }, false},
+		"no entry":              {func(a *netproto.Adjust, _ []netproto.Nonce) { a.Entries = nil }, false},
+		"for somebody else":     {func(a *netproto.Adjust, _ []netproto.Nonce) { a.Entries[0].ID = 3 }, false},
+		"the nonce, other name": {func(a *netproto.Adjust, n []netproto.Nonce) { a.Entries[0].ID, a.Entries[0].Nonce = 1, n[0] }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, r := member(t, RoleAuto, 0, nil)
+			b.after(time.Second)
+			last := r.polls(b)
+			_, again := replies(t, b.packet(masterAddr, func() []byte {
+				h := r.header()
+				h.Flags = netproto.FlagAgain
+				return (&netproto.Ack{Echo: last.Nonce}).Append(nil, h)
+			}()))
+			b.now += time.Millisecond
+			b.give(Tick{})
+			before, timer := b.node.Status(), b.node.follow.watch.Deadline()
+			r.term = 7
+			b.packet(masterAddr, r.adjust(again[0], func(a *netproto.Adjust) {
+				a.Successors[0], a.Spread, a.Rotation.Rate = 2, 4321, netproto.RateOf(5e-6)
+				c.change(a, []netproto.Nonce{last.Nonce, again[0].Nonce})
+			}))
+			after := b.node.Status()
+			if taken := after.Term == 7 && after.Spread == 4321 && b.node.follow.watch.Deadline() != timer; taken != c.taken {
+				t.Errorf("taken: %v, want %v", taken, c.taken)
+			}
+			if after.Drops = before.Drops; !c.taken && (before != after || b.node.follow.watch.Deadline() != timer) {
+				t.Errorf("an Adjust for others changed the node:\n%+v\n%+v", before, after)
+			}
+		})
+	}
+}
+
+// PROTOCOL.md 8.16. The rotation's rate moves against the mean of the voters' rates, the master's own (0 here) among them, each within
+// 200 ppm of their median. A newcomer's does not count.
+func TestTheRotationTurnsAgainstTheMeanRate(t *testing.T) {
+	for name, c := range map[string]struct {
+		rates []float64 // of the voters, and of a newcomer after them
+		mean  float64
+	}{
+		"voters":     {[]float64{12e-6, 18e-6}, 10e-6},
+		"a wild one": {[]float64{5000e-6, 18e-6}, (218e-6 + 18e-6) / 3},
+		"a newcomer": {[]float64{12e-6, 18e-6, 100e-6}, 10e-6},
+	} {
+		b := newBench(t, RoleMaster, nil)
+		f := following(2, 3, 4)
+		b.founded(f[:2]...)
+		before := b.node.lead.sum.Rate
+		b.spoken(f[:len(c.rates)], func(f *fake, _ *netproto.Header, r *netproto.Reply) { r.Rate = netproto.RateOf(c.rates[f.id-2]) })
+		moved := (b.node.lead.sum.Rate - before).Fraction()
+		if want := -foundingGain * c.mean; max(moved-want, want-moved) > 1e-9 {
+			t.Errorf("%s: the rotation's rate moved by %v, want %v", name, moved, want)
+		}
+	}
+}
+
+// PROTOCOL.md 8.17. Nobody takes a delta of a master that gathers or holds, nor one with LAN time.
+func TestOnlyKeepingSteers(t *testing.T) {
+	for phase, steers := range map[netproto.Phase]bool{
+		netproto.PhaseGathering: false, netproto.PhaseKeeping: true, netproto.PhaseHolding: false,
+	} {
+		for _, before := range []bool{false, true} {
+			b, r := newBench(t, RoleSlave, nil), first()
+			if before {
+				r.leads(b, nil)
+			}
+			effects := r.leads(b, func(a *netproto.Adjust) { a.Phase, a.Entries[0].Delta = phase, int64(time.Minute) })
+			moved := int64(b.node.stamp(b.node.at.Raw))-wallStart-int64(b.now) != 0
+			if moved != steers || count[Steer](effects) > 0 != steers {
+				t.Errorf("%v, with LAN time %v: moved %v, effects %+v", phase, before, moved, effects)
+			}
+		}
+	}
+}
+
+// PROTOCOL.md 8.20. A dry node leaves a living dry master for a real one, and not the other way.
+func TestADryNodePrefersARealMaster(t *testing.T) {
+	for name, c := range map[string]struct {
+		had, met netproto.Flags
+		goes     bool
+	}{
+		"dry, then real": {netproto.FlagDry, 0, true},
+		"real, then dry": {0, netproto.FlagDry, false},
+		"two dry ones":   {netproto.FlagDry, netproto.FlagDry, false},
+	} {
+		b := newBench(t, RoleSlave, func(c *Config) { c.Dry = true })
+		x, y := first(), second()
+		x.flags, y.flags = c.had, c.met
+		x.leads(b, nil)
+		y.acks(b, y.polls(b))
+		if goes := b.node.Status().Master == y.id; goes != c.goes {
+			t.Errorf("%s: goes over: %v, want %v", name, goes, c.goes)
+		}
+	}
+}
+
+// PROTOCOL.md 8.20. Dry nodes among themselves form a LAN: they vote, and succeed.
+func TestDryNodesAloneAreALAN(t *testing.T) {
+	b := newBench(t, RoleMaster, func(c *Config) { c.Dry = true })
+	f := following(2, 3)
+	f[0].flags, f[1].flags = netproto.FlagDry, netproto.FlagDry
+	b.founded(f...)
+	_, as := adjusts(t, b.round(f...))
+	if len(as) != 1 || as[0].Voters != 3 || as[0].Successors[0] != 3 {
+		t.Errorf("adjusts %+v, want three voters and successor 3", as)
+	}
+	stale := b.node.Status().Drops[DropDry]
+	b.spoken(following(4), func(*fake, *netproto.Header, *netproto.Reply) {})
+	if s := b.node.Status(); s.Members != 3 || s.Drops[DropDry] != stale+1 {
+		t.Errorf("%d members: a real node obeys a dry master", s.Members)
+	}
+}
+
+// PROTOCOL.md 8.23. max_skew itself is the most that a delta or a common move of the same lineage may be.
+func TestMaxSkewIsTheMost(t *testing.T) {
+	const most = int64(time.Second)
+	for name, c := range map[string]struct {
+		lineage      uint64
+		delta, phase int64
+		refused      bool
+	}{
+		"delta":                {99, most, 0, false},
+		"delta back":           {99, -most, 0, false},
+		"too large":            {99, most + 1, 0, true},
+		"too large back":       {99, -most - 1, 0, true},
+		"into another LAN":     {98, 3600 * most, 0, false},
+		"common move":          {99, 0, most, false},
+		"common, too large":    {99, 0, most + 1, true},
+		"common move back":     {99, 0, -most, false},
+		"common, too far back": {99, 0, -most - 1, true},
+	} {
+		b, r := member(t, RoleSlave, 0, func(c *Config) { c.MaxSkew = time.Duration(most) })
+		b.after(time.Second)
+		last := r.polls(b)
+		r.acks(b, last)
+		r.lineage = c.lineage
+		before := b.node.Status()
+		effects := b.packet(masterAddr, r.adjust(last, func(a *netproto.Adjust) { a.Entries[0].Delta, a.Rotation.Phase = c.delta, c.phase }))
+		after := b.node.Status()
+		refused := said(effects, "not believed")
+		if c.phase == 0 {
+			refused = after.Drops[DropRange] > before.Drops[DropRange]
+		}
+		moved, want := int64(b.node.stamp(b.node.at.Raw))-wallStart-int64(b.now), c.delta
+		if c.refused {
+			want = 0
+		}
+		if refused != c.refused || moved != want {
+			t.Errorf("%s: refused %v, moved by %v; want %v, and %v", name, refused, time.Duration(moved), c.refused, time.Duration(want))
+		}
+	}
+}
+
+// PROTOCOL.md 8.24.
+func TestWhichIntervalsAreBelieved(t *testing.T) {
+	for interval, answered := range map[time.Duration]bool{
+		10*time.Millisecond - time.Microsecond: false, 10 * time.Millisecond: true,
+		5 * time.Minute: true, 5*time.Minute + time.Microsecond: false,
+	} {
+		b := newBench(t, RoleSlave, nil)
+		poll := pollOf(1, func(_ *netproto.Header, p *netproto.Poll) { p.Interval, p.Window = micros(interval), 1 })
+		if !answered {
+			b.wantDrop(DropValue, poll)
+		} else if _, rs := replies(t, append(b.packet(masterAddr, poll), b.after(time.Millisecond)...)); len(rs) != 1 {
+			t.Errorf("an interval of %v: %d replies, want 1", interval, len(rs))
+		}
+	}
+}
+
+// PROTOCOL.md 8.25. More than a third of all that a starting master hears, itself included, have to be voters of a lineage for it to be
+// taken over.
+func TestHowManyVotersCarryALineage(t *testing.T) {
+	for _, c := range []struct {
+		members, voters int // the master not included
+		taken           bool
+	}{{1, 1, true}, {2, 1, false}, {3, 1, false}, {3, 2, true}, {4, 2, true}, {5, 2, false}, {6, 3, true}} {
+		b := newBench(t, RoleMaster, nil)
+		f := following(2, 3, 4, 5, 6, 7)[:c.members]
+		for _, f := range f[:c.voters] {
+			f.lineage, f.flags = 42, netproto.FlagVoter
+		}
+		for range 6 {
+			b.round(f...)
+		}
+		if s := b.node.Status(); s.State != StateKeeping || (s.Lineage == 42) != c.taken {
+			t.Errorf("%d voters of %d: %s in lineage %d, taken over should be %v", c.voters, c.members+1, s.State, s.Lineage, c.taken)
+		}
 	}
 }
