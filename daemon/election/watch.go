@@ -49,7 +49,8 @@ type Watch struct {
 
 	heard    time.Duration // last proof of a living master, or the start
 	first    bool          // this node is the first successor
-	resigned bool          // the master said that it stops
+	resigned bool          // the master said that it stops,
+	heir     bool          // and that this node is to follow
 	calm     time.Duration // no candidacy before this
 	jitter   time.Duration
 	until    time.Duration // end of the wait for objections, 0 without a candidacy
@@ -62,7 +63,7 @@ func NewWatch(now, interval time.Duration, may, atOnce bool, random func() float
 	w := &Watch{may: may, interval: interval, random: random, heard: now}
 	w.draw()
 	if atOnce {
-		w.resigned, w.first = true, true
+		w.resigned, w.heir = true, true
 	}
 	return w
 }
@@ -80,7 +81,7 @@ func (w *Watch) Successor(first bool) { w.first = first }
 
 // Resigned notes that the master said it stops, naming this node its successor or another. It may be an old recording: it makes nobody
 // master, since a living one objects.
-func (w *Watch) Resigned(successor bool) { w.resigned, w.first = true, successor }
+func (w *Watch) Resigned(successor bool) { w.resigned, w.heir = true, successor }
 
 // Objected notes that somebody knows better: a living master, or a candidate of higher rank. This node holds back for a while.
 func (w *Watch) Objected(now time.Duration) {
@@ -103,7 +104,7 @@ func (w *Watch) Deadline() time.Duration {
 	polls := func(n float64) time.Duration { return w.heard + time.Duration(n*float64(w.interval)) }
 	var at time.Duration
 	switch {
-	case w.resigned && w.first:
+	case w.resigned && w.heir:
 		at = w.heard
 	case w.resigned:
 		at = polls(1) + w.jitter

@@ -133,6 +133,9 @@ func TestHowACandidacyEnds(t *testing.T) {
 		"proof":     {func(w *Watch) { w.Heard(stood+wait/2, time.Second) }, stood + wait/2 + 2*time.Second, Stand},
 	} {
 		w := candidate()
+		if a := w.Tick(stood + wait/2); a != Repeat || w.Tick(stood+wait/2) != Nothing {
+			t.Errorf("%s: action %d halfway, want it to ask again, once", name, a)
+		}
 		c.hear(w)
 		if w.Candidate() != (c.does == Take) || w.Deadline() != c.next || w.Tick(c.next-1) != Nothing {
 			t.Errorf("%s: candidate %v, deadline %v; want %v", name, w.Candidate(), w.Deadline(), c.next)
@@ -142,8 +145,27 @@ func TestHowACandidacyEnds(t *testing.T) {
 		}
 	}
 	w := candidate()
+	w.Tick(stood + wait/2)
 	w.Tick(stood + wait)
 	if got := w.Deadline(); got <= stood+wait {
 		t.Errorf("in office since %v and has to stand at %v", stood+wait, got)
+	}
+}
+
+// PROTOCOL.md 9.1, 9.6 and 9.8. A Resign that is undone, by proof or by an objection, leaves the order of succession as it was; so does having
+// stood at once.
+func TestAResignLeavesTheSuccession(t *testing.T) {
+	for name, c := range map[string]struct {
+		watch *Watch
+		wait  time.Duration
+	}{
+		"first, another named":   {watch(func(w *Watch) { w.Successor(true); w.Resigned(false) }), 2 * time.Second},
+		"another, itself named":  {watch(func(w *Watch) { w.Successor(false); w.Resigned(true) }), 3500 * time.Millisecond},
+		"another, stood at once": {NewWatch(began, time.Second, true, true, half), 3500 * time.Millisecond},
+	} {
+		c.watch.Heard(proved+time.Second, time.Second)
+		if got := c.watch.Deadline() - proved - time.Second; got != c.wait {
+			t.Errorf("%s: stands %v after new proof, want %v", name, got, c.wait)
+		}
 	}
 }

@@ -398,7 +398,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 		return
 	}
 	n.seen.Adjusts++
-	s.adjusted, s.heard, s.slot = true, n.at.Now, e.Slot
+	s.adjusted, s.heard, s.slot, s.due = true, n.at.Now, e.Slot, never
 	n.obey(h.Term, s.id)
 	n.calm(s)
 	n.follow.view(a)

@@ -135,7 +135,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		answer.Master, answer.Voters, term = n.cfg.ID, uint16(n.lead.group), n.lead.term
 	case n.speaksFor(h):
 		answer.Master = n.follow.master.id
-	case n.follow.candidacy != 0 && election.Compare(n.rank(), candidateOf(h, c)) < 0:
+	case n.follow.candidacy != 0 && dry == n.cfg.Dry && election.Compare(n.rank(), candidateOf(h, c)) < 0:
 	default:
 		return
 	}

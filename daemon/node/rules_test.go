@@ -39,7 +39,10 @@ func (r *ruler) polls(b *bench) netproto.Reply {
 		Nonce: netproto.Nonce(1000 + r.seq), Interval: 1_000_000, Window: 100_000, Slots: 1, Members: 2, Priority: 100,
 		Phase: netproto.PhaseKeeping,
 	}
-	_, rs := replies(b.t, append(b.packet(r.addr(), p.Append(nil, r.header())), b.after(100*time.Millisecond)...))
+	_, rs := replies(b.t, b.packet(r.addr(), p.Append(nil, r.header())))
+	for end := b.now + 100*time.Millisecond; len(rs) == 0 && b.now < end; {
+		_, rs = replies(b.t, b.after(5*time.Millisecond))
+	}
 	if len(rs) != 1 {
 		b.t.Fatalf("%d replies to a poll of node %v, want 1", len(rs), r.id)
 	}
@@ -337,11 +340,19 @@ func TestDryCandidatesAndRealOnes(t *testing.T) {
 			return b
 		}
 	}
+	standing := func(t *testing.T) *bench {
+		b, r := newBench(t, RoleAuto, func(c *Config) { c.Dry = true }), first()
+		r.leads(b, nil)
+		b.upTo(netproto.KindCandidate, 10*time.Second) // that master has died
+		return b
+	}
 	for name, c := range map[string]struct {
 		bench  func(*testing.T) *bench
 		flags  netproto.Flags
 		claims int
 	}{
+		"dry candidate, lower real candidate":      {standing, 0, 0},
+		"dry candidate, lower dry candidate":       {standing, netproto.FlagDry, 1},
 		"dry master, real candidate":               {office(true), 0, 0},
 		"dry master, dry candidate":                {office(true), netproto.FlagDry, 1},
 		"real master, dry candidate":               {office(false), netproto.FlagDry, 1},
@@ -352,7 +363,9 @@ func TestDryCandidatesAndRealOnes(t *testing.T) {
 		"real slave of a master, a real candidate": {slave(false, 0), 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, cs := claims(t, candidacy(c.bench(t), slaveAddr, func(h *netproto.Header, _ *netproto.Candidate) { h.Flags = c.flags }))
+			_, cs := claims(t, candidacy(c.bench(t), slaveAddr, func(h *netproto.Header, lower *netproto.Candidate) {
+				h.Flags, lower.Priority = c.flags, 1
+			}))
 			if len(cs) != c.claims {
 				t.Errorf("%d claims, want %d", len(cs), c.claims)
 			}

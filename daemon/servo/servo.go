@@ -61,8 +61,8 @@ func New(raw, time int64, rate, err float64) *Servo {
 	return s
 }
 
-// NewPlain starts a timescale that fits nothing: it takes each delta as it comes and keeps the oscillator's own rate, as in the textbook. It is
-// there to be compared with.
+// NewPlain starts a timescale that fits nothing: it takes each delta as it comes and keeps the oscillator's own rate, as in the
+// textbook. It is there to be compared with.
 func NewPlain(raw, time int64) *Servo {
 	s := New(raw, time, 0, 0)
 	s.plain = true
