@@ -40,6 +40,7 @@ func (n *Node) decide() {
 		n.keep()
 	}
 	l.forget(n)
+	l.pace(n)
 	l.resuming = max(0, l.resuming-1)
 	if next := n.firstSuccessor(); voted && !n.voter() && next != 0 {
 		n.yield(next) // a clock that the majority leaves out must not be what all others are measured by
@@ -300,7 +301,7 @@ func (n *Node) votes(p *peer) bool {
 // place in every majority: nobody's counts for more than a few times the median voter's, and never for more than clocks that
 // were not fitted yet may part within a round.
 func (n *Node) toleranceLimit(peers []*peer) int64 {
-	most := max(int64(time.Millisecond), int64(looseSkew*float64(n.cfg.Interval)))
+	most := max(int64(time.Millisecond), int64(looseSkew*float64(n.lead.interval)))
 	var words []int64
 	if n.voter() {
 		words = append(words, n.servo.Bound(n.at.Raw))
@@ -405,7 +406,7 @@ func (n *Node) centred() netproto.Rotation {
 			rates = append(rates, p.rate+(l.sum.Rate-p.rotated).Fraction())
 		}
 	}
-	gain := n.cfg.Interval.Seconds() / centringTime.Seconds()
+	gain := l.interval.Seconds() / centringTime.Seconds()
 	if l.founded <= foundingRounds {
 		gain = max(gain, foundingGain)
 	}

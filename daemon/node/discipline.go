@@ -14,6 +14,11 @@ const (
 	// firstStep is the phase above which a first synchronisation that may step does: below it, slewing at the default
 	// 500 ppm is done within two seconds and nobody notices.
 	firstStep = int64(time.Millisecond)
+	// longWay is the phase (ns) above which the log tells that it is being slewed, and for how long: at 500 ppm 20 s.
+	longWay = int64(10 * time.Millisecond)
+	// rememberEvery is how often the rate is written to disk, and rememberPoints how many rounds must stand behind it.
+	rememberEvery  = time.Hour
+	rememberPoints = 32
 	// deafness is how long packets are dropped after an own step: those on their way were stamped by the old clock.
 	deafness = 20 * time.Millisecond
 	// otherRate is how far (fractional) another LAN's rate may be from this one's: both are means of oscillators within 50 ppm.
@@ -124,11 +129,54 @@ func (n *Node) settle(alone bool) {
 		n.step(phase, "first synchronisation: clock stepped")
 	case n.cfg.Step == StepAlways && size > int64(n.cfg.StepThreshold):
 		n.step(phase, "clock stepped")
-	case first && size > firstStep:
-		n.note(Info, "first synchronisation: slewing", Attr{"phase", time.Duration(phase)}, Attr{"takes", n.slewTime(size)})
+	default:
+		n.tell(phase)
 	}
 	n.mayStep = n.mayStep && alone
 	n.steer()
+	n.remember()
+}
+
+// tell logs, once, that the clock is on a long way to LAN time, or that the way is too long to be gone unasked.
+func (n *Node) tell(phase int64) {
+	size := max(phase, -phase)
+	switch {
+	case n.panics(phase) && !n.panic:
+		n.panic = true
+		n.note(Warn, "the clock is further from LAN time than the panic limit: it is left alone until you set it, raise the limit "+
+			"or configure step: always", Attr{"away", time.Duration(phase)},
+			Attr{"panic_forward", n.cfg.PanicForward}, Attr{"panic_backward", n.cfg.PanicBackward})
+	case n.panics(phase):
+	case n.panic:
+		n.panic = false
+		n.note(Info, "the clock is within the panic limits again", Attr{"away", time.Duration(phase)})
+	}
+	switch {
+	case size > longWay && !n.panic && !n.away:
+		n.away = true
+		n.note(Info, "slewing to LAN time, as the step policy wants", Attr{"phase", time.Duration(phase)}, Attr{"takes", n.slewTime(size)})
+	case size <= firstStep:
+		n.away = false
+	}
+}
+
+// panics says whether a phase (ns) is beyond what is corrected without an operator's word.
+func (n *Node) panics(phase int64) bool {
+	if n.cfg.Step == StepAlways {
+		return false
+	}
+	forward, backward := int64(n.cfg.PanicForward), int64(n.cfg.PanicBackward)
+	return forward > 0 && phase > forward || backward > 0 && -phase > backward
+}
+
+// remember has the oscillator's rate kept, for the next start: once the window is full, and then once an hour.
+func (n *Node) remember() {
+	if n.at.Now < n.rememberAt || n.servo.Points() < rememberPoints {
+		return
+	}
+	n.rememberAt = n.at.Now + rememberEvery
+	rate, err := n.servo.Rate()
+	n.do(Remember{Frequency: rate, Error: err})
 }
 
 // slewRate is the largest extra rate (fractional) to slew at. Those who go over from one LAN to another together stay together: none
@@ -160,16 +208,20 @@ func (n *Node) steer() {
 	}
 	n.steerAt = n.at.Now + steerEvery
 	frequency, phase := n.steering()
-	n.clock.steered(n.at.Raw, frequency, phase, n.slewRate())
-	n.do(Steer{
+	s := Steer{
 		Frequency: frequency,
 		Phase:     phase,
 		MaxSlew:   n.slewRate(),
 		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
 		EstError:  add(int64(n.servo.Error()), max(phase, -phase)),
 
-		Synchronised: true,
-	})
+		Synchronised: !n.panic,
+	}
+	if n.panic {
+		s.Phase = 0
+	}
+	n.clock.steered(n.at.Raw, s.Frequency, s.Phase, s.MaxSlew)
+	n.do(s)
 }
 
 // steering is what the clock needs to reach the timescale, by the best pair of readings there is.

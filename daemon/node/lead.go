@@ -37,6 +37,10 @@ type leader struct {
 	term    uint64
 	lineage uint64 // of the LAN that is kept, 0 while gathering
 	peers   table
+
+	interval time.Duration // from poll to poll, at present
+	calm     int           // consecutive rounds in which nothing was the matter, at this interval
+
 	rival   netproto.ID    // another master that has been logged
 	asked   netproto.Nonce // of the question that is out to another master, 0 = none
 	askAt   time.Duration  // no question before this
@@ -73,8 +77,8 @@ type departure struct {
 	kernel bool
 }
 
-func newLeader(now time.Duration) *leader {
-	return &leader{phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never}
+func newLeader(now, interval time.Duration) *leader {
+	return &leader{interval: interval, phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never}
 }
 
 func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt) }
@@ -83,7 +87,7 @@ func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt) }
 func (n *Node) leadDue() {
 	l := n.lead
 	if n.at.Now >= l.closeAt {
-		stale := l.stale(n.at.Now, n.cfg.Interval)
+		stale := l.stale(n.at.Now)
 		l.closeAt, l.open = never, false
 		if stale {
 			l.voters, l.group = 0, 0
@@ -101,7 +105,7 @@ func (n *Node) leadDue() {
 
 // window is how long the replies of this round may take.
 func (n *Node) window() time.Duration {
-	most := n.cfg.Interval / 2
+	most := n.lead.interval / 2
 	return min(most, max(leastWindow, slotTime*time.Duration(len(n.lead.peers)+1)))
 }
 
@@ -114,8 +118,8 @@ func (n *Node) poll() {
 			n.note(Info, "gathering: measuring, no clock is moved", Attr{"at_most", n.cfg.FoundWait})
 		}
 	}
-	if l.pollAt += n.cfg.Interval; l.pollAt <= n.at.Now { // behind by a whole round: no volley of polls to catch up
-		l.pollAt = n.at.Now + n.cfg.Interval
+	if l.pollAt += l.interval; l.pollAt <= n.at.Now { // behind by a whole round: no volley of polls to catch up
+		l.pollAt = n.at.Now + l.interval
 	}
 	if !n.tellable() {
 		return
@@ -124,13 +128,13 @@ func (n *Node) poll() {
 	l.seq++
 	n.seq = l.seq
 	l.open, l.fresh = true, 0
-	l.closeAt = n.at.Now + window + min(grace, n.cfg.Interval/4)
+	l.closeAt = n.at.Now + window + min(grace, l.interval/4)
 	for _, p := range l.peers {
 		p.heard = false
 	}
 	l.nonce = netproto.Nonce(n.random())
 	body := netproto.Poll{
-		Nonce: l.nonce, Interval: micros(n.cfg.Interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
+		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
 		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase,
 	}
 	l.departed = l.departed[:0]
@@ -341,14 +345,14 @@ func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
 }
 
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.
-func (l *leader) lapse(now, interval time.Duration) {
-	if l.stale(now, interval) || now > l.pollAt+interval/2 {
+func (l *leader) lapse(now time.Duration) {
+	if l.stale(now) || now > l.pollAt+l.interval/2 {
 		l.voters, l.group = 0, 0
 	}
 }
 
 // stale says that a round was not closed in time, as after a pause of this host: what it measured is old, and who obeyed may have
 // gone over to another master.
-func (l *leader) stale(now, interval time.Duration) bool {
-	return l.open && now > l.closeAt+interval/2
+func (l *leader) stale(now time.Duration) bool {
+	return l.open && now > l.closeAt+l.interval/2
 }

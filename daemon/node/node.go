@@ -31,11 +31,15 @@ type Node struct {
 	mayStep  bool
 	merging  bool // another LAN's time has been adopted, and the clock is not there yet
 	pace     uint32
+	panic    bool // the clock is beyond the panic limits and left alone
+	away     bool // the log knows that the clock is on a long way
 	jumped   bool // somebody else moved the clock since the last Reply
 	deaf     time.Duration
 	steerAt  time.Duration
-	clones   int
-	mute     bool // the log knows that the clock's date cannot be told
+
+	rememberAt time.Duration
+	clones     int
+	mute       bool // the log knows that the clock's date cannot be told
 
 	rotation rotation
 	follow   *follower // without office: nil in a master
@@ -80,20 +84,28 @@ const usualEffects = 4
 func (n *Node) Handle(at Moment, in Input) []Effect {
 	n.out = nil
 	n.at = at
-	if jump := n.clock.read(at); jump != 0 {
+	_, slept := in.(Suspended)
+	if jump := n.clock.read(at); jump != 0 && !slept {
 		n.startled()
 		n.note(Warn, "another program moved the clock", Attr{"by", time.Duration(jump)})
 	}
 	if n.lead != nil {
-		n.lead.lapse(at.Now, n.cfg.Interval)
+		n.lead.lapse(at.Now)
 	}
 	switch in := in.(type) {
 	case Packet:
 		n.packet(in)
 	case Sent:
 		n.sent(in)
+	case Suspended:
+		n.suspended(in)
+	case Foreign:
+		n.note(Warn, "another program disciplines this clock: what it wrote is written over", Attr{"found", in.What})
+		n.steerAt = min(n.steerAt, at.Now)
 	case Stop:
 		n.resign(n.firstSuccessor())
+		n.rememberAt = at.Now
+		n.remember()
 		return n.out
 	}
 	n.due()

@@ -105,7 +105,7 @@ func (n *Node) candidate(nonce netproto.Nonce) netproto.Candidate {
 func (n *Node) takeOffice() {
 	n.follow = nil
 	n.obey(n.term+1, n.cfg.ID)
-	n.lead = newLeader(n.at.Now)
+	n.lead = newLeader(n.at.Now, n.cfg.Interval)
 	l := n.lead
 	l.seq, l.term = n.seq, n.term
 	if n.synced {
@@ -128,6 +128,9 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		return
 	}
 	n.seen.Elections++
+	if n.lead != nil {
+		n.lead.summoned(n, h.Sender)
+	}
 	answer := netproto.Claim{Echo: c.Nonce, Rounds: n.rounds, Priority: n.cfg.Priority}
 	term := n.term
 	switch {
@@ -224,7 +227,7 @@ func (n *Node) rival(h netproto.Header, p Packet) {
 	if n.at.Now < l.askAt || !n.tellable() {
 		return
 	}
-	l.askAt, l.asked = n.at.Now+n.cfg.Interval/2, netproto.Nonce(n.random())
+	l.askAt, l.asked = n.at.Now+l.interval/2, netproto.Nonce(n.random())
 	n.seen.Elections++
 	c := n.candidate(l.asked)
 	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), l.term)), To: p.From, Iface: p.Iface})

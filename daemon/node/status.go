@@ -17,6 +17,7 @@ const (
 	StateFollowing State = "following" // on LAN time
 	StateJoining   State = "joining"   // a master is heard, LAN time not adopted yet
 	StateHoldover  State = "holdover"  // the master is silent: frequency held
+	StatePanic     State = "panic"     // the clock is beyond the panic limits and left alone
 	StateHolding   State = "holding"   // master without a majority: nobody is steered
 )
 
@@ -59,6 +60,9 @@ func (n *Node) Status() Status {
 		n.lead.fill(&s)
 	} else {
 		n.follow.fill(&s, n.synced)
+	}
+	if n.panic {
+		s.State = StatePanic
 	}
 	return s
 }

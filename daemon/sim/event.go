@@ -15,6 +15,7 @@ const (
 	flaps                     // a flapping link changes
 	restarts                  // a daemon starts again
 	looks                     // the second's sample
+	wakes                     // a machine slept, and its daemon is told
 )
 
 // event is something that happens at an instant. It is a value, kept in a slab, so that a run makes no garbage of its own.

@@ -29,6 +29,7 @@ type Host struct {
 	savedTerm uint64
 	synced    bool    // in this boot
 	frequency float64 // in force, fractional
+	drift     node.Remember
 
 	start   int64         // ns since the start of the run: when its daemon started
 	rawZero int64         // ns: raw reading then
@@ -108,7 +109,7 @@ func (h *Host) Restart() error { return h.begin() }
 
 // wipe loses the state directory.
 func (h *Host) wipe() {
-	h.id, h.savedTerm, h.synced = h.drawID(), 0, false
+	h.id, h.savedTerm, h.synced, h.drift = h.drawID(), 0, false, node.Remember{}
 }
 
 // moment reads the host's clock for an input. Timers run on the raw oscillator, as a monotonic clock does.
@@ -157,6 +158,8 @@ func (h *Host) do(e node.Effect) error {
 		return h.Clock.Step(e.Delta)
 	case node.Synchronised:
 		h.synced = true
+	case node.Remember:
+		h.drift = e
 	case node.NewID:
 		h.id = netproto.ID(e.ID)
 	case node.NewTerm:
@@ -222,6 +225,21 @@ func (h *Host) Stop() error {
 	err = h.perform(h.Node.Handle(at, node.Stop{}))
 	h.Halt()
 	return err
+}
+
+// wake tells the node that the machine slept, as the driver does where the operating system says so. A virtual machine that was paused is
+// told nothing.
+func (h *Host) wake(slept time.Duration) error {
+	if h.Node == nil || h.frozen+h.asleep > 0 {
+		return nil
+	}
+	at, err := h.moment()
+	if err != nil {
+		return err
+	}
+	h.world.judge.woke(h)
+	h.world.input(h, wakes, 0, int64(slept), nil)
+	return h.perform(h.Node.Handle(at, node.Suspended{For: slept}))
 }
 
 // thaw lets the process see what waited for it: packets and its alarm, in either order.

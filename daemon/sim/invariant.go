@@ -27,6 +27,7 @@ type conduct struct {
 	term   uint64 // highest obeyed
 	master int    // whose it was, −1 where a restart forgot it
 	synced bool   // LAN time was adopted since the OS booted, as far as the host's state can tell
+	woken  bool   // it has slept since it stepped last
 	limit  float64
 	inputs int // in this simulated second
 	second int64
@@ -87,13 +88,17 @@ func (j *judge) stepped(h *Host, s node.Step) {
 		if size := max(s.Delta, -s.Delta); size <= int64(cfg.StepThreshold) {
 			j.fail(NoStep, h.index, "stepped by %v, below the threshold of %v", time.Duration(s.Delta), cfg.StepThreshold)
 		}
+	case c.woken && cfg.Step == node.StepBoot:
 	case cfg.Step == node.StepNever || !cfg.MayStep:
 		j.fail(NoStep, h.index, "stepped by %v, which policy never allows", time.Duration(s.Delta))
 	case c.synced:
 		j.fail(NoStep, h.index, "stepped by %v after the first synchronisation", time.Duration(s.Delta))
 	}
-	c.synced = true
+	c.synced, c.woken = true, false
 }
+
+// woke notes that a host was told of its machine's sleep: it may step once more.
+func (j *judge) woke(h *Host) { j.hosts[h.index].woken = true }
 
 // steered checks what the clock is asked for; watch checks what it does.
 func (j *judge) steered(h *Host, s node.Steer) {

@@ -183,6 +183,11 @@ func (w *World) relieve(h *Host, f Fault) error {
 		if h.late {
 			return h.begin()
 		}
+		if f.Kind == Suspend {
+			if err := h.wake(time.Duration(slept)); err != nil {
+				return err
+			}
+		}
 		return h.thaw()
 	case Cut:
 		h.cut, h.deaf = h.cut-1, h.deaf-1

@@ -34,6 +34,7 @@ type Options struct {
 	Latency    time.Duration // from an input to the packet that it causes: a scheduler and a system call
 
 	Poll    time.Duration // from poll to poll
+	PollMax time.Duration // the same where the LAN has been calm for long; 0 = Poll
 	MaxSlew float64       // ppm: largest extra rate while a clock is slewed
 	For     time.Duration // how long the run is
 	Faults  []Fault
@@ -92,6 +93,9 @@ func (o Options) Check() error {
 	span("asymmetry", o.Asymmetry, 0, maxDelay)
 	span("latency", o.Latency, 0, time.Second)
 	span("poll", o.Poll, minPoll, maxPoll)
+	if o.PollMax != 0 {
+		span("poll-max", o.PollMax, o.Poll, maxPoll)
+	}
 	span("for", o.For, time.Second, maxFor)
 	if o.Temperature > 0 {
 		span("period", o.Period, time.Second, maxFor)
@@ -120,7 +124,11 @@ func (o Options) String() string {
 	if o.UserStamps {
 		b.WriteString(" --user-stamps")
 	}
-	fmt.Fprintf(&b, " --poll %v --max-slew %v --for %v", o.Poll, o.MaxSlew, o.For)
+	fmt.Fprintf(&b, " --poll %v", o.Poll)
+	if o.PollMax > 0 {
+		fmt.Fprintf(&b, " --poll-max %v", o.PollMax)
+	}
+	fmt.Fprintf(&b, " --max-slew %v --for %v", o.MaxSlew, o.For)
 	if len(o.Faults) > 0 {
 		fmt.Fprintf(&b, " --faults '%s'", Faults(o.Faults))
 	}
@@ -147,6 +155,7 @@ func (o Options) Plan() Plan {
 			Swing:     Swing{Amplitude: o.Temperature * ppm, Period: o.Period, Phase: rng.Float64()},
 		})
 	}
+	p.Node.Longest = o.PollMax
 	return p
 }
 

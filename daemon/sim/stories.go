@@ -164,6 +164,14 @@ func lengths() []Scenario {
 			}),
 		},
 		{
+			Name: "adaptive-polls", About: "polls become rarer, up to one each 8 s, while nothing is the matter; the master dies",
+			Limits: slow().but(func(l *Limits) { l.Sync, l.Polls, l.Settle = 20*time.Second, 30, time.Minute }),
+			Build: altered(5, 15*time.Minute, func(o *Options) {
+				o.PollMax = 8 * time.Second
+				o.Faults = []Fault{{Kind: Kill, Hosts: []int{Master}, At: 12 * time.Minute}}
+			}),
+		},
+		{
 			Name: "founder", About: "one host founds, seven join; after five hours LAN time has the rate of all eight", Limits: founder(),
 			Build: joiners,
 		},

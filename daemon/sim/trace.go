@@ -61,6 +61,8 @@ func (w *World) effect(h *Host, e node.Effect) {
 		w.hash.word(uint64(e.Phase))
 	case node.Step:
 		w.hash.word(uint64(e.Delta))
+	case node.Remember:
+		w.hash.word(math.Float64bits(e.Frequency))
 	case node.NewTerm:
 		w.hash.word(e.Term)
 	case node.NewID:
@@ -83,6 +85,8 @@ func inputText(what happening, number uint64, stamp int64, data []byte) string {
 		return "tick"
 	case ceases:
 		return "stop"
+	case wakes:
+		return fmt.Sprintf("slept for %v", time.Duration(stamp))
 	case departed:
 		return fmt.Sprintf("sent token %d at %d", number, stamp-Epoch)
 	}
@@ -101,6 +105,8 @@ func effectText(e node.Effect) string {
 		return fmt.Sprintf("steer %+.6f ppm, phase %v", e.Frequency/ppm, time.Duration(e.Phase))
 	case node.Step:
 		return fmt.Sprintf("step %v", time.Duration(e.Delta))
+	case node.Remember:
+		return fmt.Sprintf("remember %+.6f ppm ± %.6f ppm", e.Frequency/ppm, e.Error/ppm)
 	case node.NewTerm:
 		return fmt.Sprintf("keep term %d", e.Term)
 	case node.NewID:

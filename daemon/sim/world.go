@@ -190,6 +190,9 @@ func (h *Host) config() node.Config {
 	}
 	cfg.MayStep = cfg.MayStep && !h.synced
 	cfg.Frequency = h.frequency
+	if cfg.FrequencyError = h.drift.Error; h.frequency == 0 { // since the machine booted
+		cfg.Frequency = h.drift.Frequency
+	}
 	cfg.Random = rand.New(rand.NewPCG(h.world.plan.Seed, streamNode+uint64(h.index)+uint64(h.starts)<<32)).Uint64
 	return cfg
 }
