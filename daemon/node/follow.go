@@ -283,6 +283,9 @@ func (n *Node) followSent(in Sent) {
 				r.raw, r.kernel = n.clock.raw(in.Stamp), in.Kernel
 			}
 		}
+		if s.then.token == in.Token { // later than the Ack
+			s.then.raw, s.then.kernel = n.clock.raw(in.Stamp), in.Kernel
+		}
 	}
 }
 

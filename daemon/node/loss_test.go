@@ -171,3 +171,21 @@ func TestRateCentringRemembersWhomItDoesNotHear(t *testing.T) {
 		t.Errorf("LAN time's rate moved by %+.1f ppm, though the mean of all three is 0", moved*1e6)
 	}
 }
+
+// PROTOCOL.md 8.10. A busy host learns when its reply left after the Ack has come: the stamp still counts.
+func TestAStampThatComesAfterTheAckCounts(t *testing.T) {
+	b := known(t)
+	effects := b.packet(masterAddr, pollOf(2, nil))
+	_, rs := replies(t, effects)
+	token := of[Send](effects)[0].Token
+	exact := wallStart + int64(b.now) + 54_321
+	b.now += time.Millisecond
+	b.packet(masterAddr, ackOf(2, rs[0].Nonce, 0, 0))
+	b.give(Sent{Token: token, Iface: 1, Stamp: exact, Kernel: true})
+	if then := b.node.follow.master.then; then.raw != int64(b.now)-1_000_000+54_321 || !then.kernel {
+		t.Errorf("the exchange's stamp is %+v, want the kernel's", then)
+	}
+	if !b.node.Status().Kernel {
+		t.Error("status does not say that kernels stamp")
+	}
+}
