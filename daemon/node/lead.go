@@ -11,11 +11,12 @@ const (
 	// exchanges is how many exchanges a round asks of each slave. The first wakes the slave; the ones after it, back to
 	// back, find it awake (DESIGN.md, "Two exchanges").
 	exchanges = 3
-	// mostExchanges is how many it asks of a slave whose samples of this round are all worse than usual: more tries are worth
-	// their packets only there.
-	mostExchanges = 6
+	// mostExchanges is how many it asks of a slave whose samples of this round are all worse than usual by more than enough (ns): more
+	// tries are worth their packets only there.
+	mostExchanges = 8
+	enough        = 10_000
 	// slotTime is what an exchange with one slave may take, so that the next one's does not get in its way.
-	slotTime = 20 * time.Millisecond
+	slotTime = 30 * time.Millisecond
 	// leastWindow spreads the replies of slaves that have no slot yet.
 	leastWindow = 100 * time.Millisecond
 	// grace is how long after the window replies are still waited for: the last slot's exchange and a sleepy slave.
@@ -325,7 +326,7 @@ const looseSkew = 400e-6
 
 // wanted is how many exchanges this round is to have with a peer.
 func (p *peer) wanted() int {
-	if s, ok := p.filter.Best(); ok && s.Bound/2 <= p.filter.Usual()/2+p.filter.Usual()/4 {
+	if s, ok := p.filter.Best(); ok && s.Bound-enough <= p.filter.Usual() {
 		return exchanges
 	}
 	return mostExchanges
