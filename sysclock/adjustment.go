@@ -194,15 +194,10 @@ func nearestMilli(ns int64) int64 {
 
 // Limits of an adjustment by rate alone.
 func (a *adjuster) Limits() Limits {
-	return Limits{
-		Name:      a.mechanism,
-		Frequency: maxFrequency,
-		Slew:      maxWinSlew,
-		Phase:     int64(math.Ceil(float64(minTurn) / float64(a.nominal))),
-		Step:      1_000_000,
-		Leaves: "the rate in force, which within a turn (at most 4 s) is off by the slew rate, at most 500 ppm, " +
-			"until the program is started again or Windows restarts",
-	}
+	l, _ := LimitsOf("windows")
+	l.Name = a.mechanism
+	l.Phase = int64(math.Ceil(float64(minTurn) / float64(a.nominal)))
+	return l
 }
 
 // Close ends the turn and hands the clock back to Windows, which then runs it at the oscillator's own rate: with the

@@ -5,6 +5,7 @@ package sysclock
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -71,6 +72,8 @@ func explain(call string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%s: %w: %w; run as root (not in a jail), or use --dry-run", call, ErrPermission, err)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%s: %w: a value outside the kernel's range", call, err)
 	case errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("%s: %w: %w", call, ErrUnsupported, err)
 	}
@@ -207,14 +210,8 @@ func (c *bsdClock) Step(delta int64) error {
 
 // Limits of ntp_adjtime and adjtime.
 func (c *bsdClock) Limits() Limits {
-	return Limits{
-		Name:      "ntp_adjtime and adjtime",
-		Frequency: maxFrequency,
-		Slew:      maxFrequency,
-		Phase:     1000,
-		Step:      1000,
-		Leaves:    "the last frequency, and a slew of at most 500 µs that the kernel ends within a second",
-	}
+	l, _ := LimitsOf(runtime.GOOS)
+	return l
 }
 
 // Close ends the slew and puts back the loop flag as Open found it. The frequency stays: it is the best known. A clock
