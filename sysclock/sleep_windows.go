@@ -25,7 +25,7 @@ func (a *adjuster) Slept() (int64, error) {
 	}
 	with := int64(windows.DurationSinceBoot())
 	if procInterrupt.Find() == nil { // Windows 10
-		var now uint64 // 100 ns
+		var now uint64                                              // 100 ns
 		_, _, _ = procInterrupt.Call(uintptr(unsafe.Pointer(&now))) // returns nothing
 		with = int64(now * 100)
 	}
