@@ -26,6 +26,8 @@ const (
 	maxDrift = 500
 	// leastDriftError (ppm) is the last digit kept: no oscillator is known better.
 	leastDriftError = 0.000001
+	// ownerDigits is how long an oscillator's name is.
+	ownerDigits = 32
 	// longestDrift is more bytes than a line ever has.
 	longestDrift = 128
 )
@@ -75,8 +77,9 @@ func parseDrift(line string) (drift, error) {
 		return drift{}, refused
 	}
 	var failed error
-	if d.when, failed = time.Parse(time.RFC3339, when); failed != nil || d.String() != line || len(d.owner) != len(sysclock.OscillatorNamed("", "")) ||
-		strings.Trim(d.owner, "0123456789abcdef") != "" {
+	d.when, failed = time.Parse(time.RFC3339, when)
+	named := len(d.owner) == ownerDigits && strings.Trim(d.owner, "0123456789abcdef") == ""
+	if failed != nil || !named || d.String() != line {
 		return drift{}, errDrift
 	}
 	return d, nil
