@@ -143,7 +143,8 @@ func TestNodeConfig(t *testing.T) {
 	n := nodeConfig(cfg, &state{id: 5, term: 8, boot: "one"}, clock)
 	if n.ID != 5 || n.Term != 8 || len(n.Trusted) != 0 || n.Group != netproto.GroupID(cfg.Group) || n.Role != node.RoleAuto || n.Dry || n.Priority != cfg.Priority ||
 		n.Interval != cfg.Poll || n.MaxSkew != cfg.MaxSkew || n.FoundWait != cfg.FoundWait || n.Release != release ||
-		n.Step != node.StepBoot || !n.MayStep || n.StepThreshold != cfg.StepThreshold || n.MaxSlew != 500e-6 || n.Frequency != 17e-6 {
+		n.Step != node.StepBoot || !n.MayStep || n.StepThreshold != cfg.StepThreshold || n.MaxSlew != 500e-6 || n.Frequency != 17e-6 ||
+		n.PanicForward != 1000*time.Second || n.PanicBackward != 1000*time.Second || n.Longest != 0 || n.PhaseOnly {
 		t.Errorf("of the default: %+v", n)
 	}
 	cfg.Role, cfg.DryRun, cfg.Step = configs.RoleMaster, true, configs.StepNever
@@ -154,6 +155,10 @@ func TestNodeConfig(t *testing.T) {
 	cfg.Role, cfg.Trusted = configs.RoleSlave, []string{"00c0ffee00c0ffee"}
 	if n := nodeConfig(cfg, &state{id: 5}, clock); n.Role != node.RoleSlave || len(n.Trusted) != 1 || n.Trusted[0] != 0xc0ffee00c0ffee {
 		t.Errorf("of a slave: %+v", n)
+	}
+	cfg.PanicForward, cfg.PanicBackward, cfg.PollMax, cfg.Servo = 3*time.Second, 0, 8*time.Second, configs.ServoPhaseOnly
+	if n := nodeConfig(cfg, &state{id: 5}, clock); n.PanicForward != 3*time.Second || n.PanicBackward != 0 || n.Longest != 8*time.Second || !n.PhaseOnly {
+		t.Errorf("of one with limits: %+v", n)
 	}
 	cfg.Step = configs.StepAlways
 	if n := nodeConfig(cfg, &state{id: 5}, clock); n.Step != node.StepAlways {
