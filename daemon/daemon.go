@@ -36,7 +36,7 @@ var ErrClockHeld = errors.New("another meantime keeps this host's clock")
 // Run keeps the clock that cfg names until ctx ends. Everything that can be wrong at the start is found before anything
 // is moved: the right to set the clock, a second daemon, the state directory, the sockets.
 func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) {
-	clock, release, err := openClock(cfg, log)
+	clock, release, err := openClock(cfg, rivals, log)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (d *driver) report(ctx context.Context) {
 }
 
 // openClock opens the real clock under its lock and with no other daemon at it, or a virtual one. release gives the lock back.
-func openClock(cfg configs.Config, log *slog.Logger) (clock sysclock.Clock, release func() error, err error) {
+func openClock(cfg configs.Config, look func() ([]rival, error), log *slog.Logger) (clock sysclock.Clock, release func() error, err error) {
 	if cfg.DryRun {
 		v := cfg.Virtual
 		seed := v.Seed
@@ -110,12 +110,12 @@ func openClock(cfg configs.Config, log *slog.Logger) (clock sysclock.Clock, rele
 	if cfg.Insecure {
 		log.Warn("insecure: packets are not authenticated, anyone on this network can move this clock")
 	}
+	if err := alone(look, cfg.Beside, log); err != nil {
+		return nil, nil, err
+	}
 	release, err = lockClock()
 	if err != nil {
 		return nil, nil, err
-	}
-	if err := alone(rivals, cfg.Beside, log); err != nil {
-		return nil, nil, errors.Join(err, release())
 	}
 	clock, err = sysclock.Open(sysclock.Options{})
 	if err != nil {

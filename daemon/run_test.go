@@ -181,7 +181,7 @@ func (c foundClock) FrequencyFound() float64 { return c.frequency }
 func TestVirtualOfConfig(t *testing.T) {
 	cfg := dryConfig()
 	cfg.Virtual.Offset, cfg.Virtual.Frequency = -90*time.Minute, 40*configs.PPM
-	clock, done, err := openClock(cfg, slog.New(slog.DiscardHandler))
+	clock, done, err := openClock(cfg, func() ([]rival, error) { return []rival{{name: "chronyd"}}, nil }, slog.New(slog.DiscardHandler)) // none of its business
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,5 +195,14 @@ func TestVirtualOfConfig(t *testing.T) {
 	}
 	if err := errors.Join(clock.Close(), done()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A real clock is not even opened beside another daemon: neither is its lock taken.
+func TestOpenClockBeside(t *testing.T) {
+	cfg := configs.Default()
+	clock, release, err := openClock(cfg, func() ([]rival, error) { return []rival{{name: "chronyd", pid: 4}}, nil }, slog.New(slog.DiscardHandler))
+	if clock != nil || release != nil || !errors.Is(err, ErrBeside) || !strings.Contains(err.Error(), "chronyd (process 4)") {
+		t.Errorf("got %v, %v", clock, err)
 	}
 }
