@@ -19,11 +19,15 @@ type bsdClock struct {
 	wrote  bool       // something was written: Close has to put back
 	raw    rawRebuild // the oscillator, where it cannot be read (monoSteered)
 	primed bool       // raw has a beginning
+
+	lastFreq int64 // timex units, as last written
+	steered  bool  // lastFreq is valid
 }
 
 var (
 	_ Clock           = (*bsdClock)(nil)
 	_ FrequencyFinder = (*bsdClock)(nil)
+	_ Watcher         = (*bsdClock)(nil)
 )
 
 // bsdTimex is struct timex of sys/timex.h, the same in both systems; C's long is Go's int on all of their machines.
@@ -172,8 +176,31 @@ func (c *bsdClock) Steer(s Steering) error {
 	if err := ntpAdjtime("steer", &tx); err != nil {
 		return err
 	}
-	c.raw.frequency = fractional(freqUnits(s.Frequency), 0)
+	c.lastFreq, c.steered = freqUnits(s.Frequency), true
+	c.raw.frequency = fractional(c.lastFreq, 0)
 	return c.slew(bsdChunk(s.Phase, s.MaxSlew))
+}
+
+// nearFreq (timex units, 0.001 ppm) is how far off a frequency may come back: the kernels keep it in other units.
+const nearFreq = 65
+
+// Foreign compares the frequency and the loop flag with what Steer wrote last.
+func (c *bsdClock) Foreign() (string, error) {
+	if !c.steered {
+		return "", nil
+	}
+	var tx bsdTimex
+	if err := ntpAdjtime("read", &tx); err != nil {
+		return "", err
+	}
+	if off := int64(tx.freq) - c.lastFreq; off < -nearFreq || off > nearFreq {
+		return fmt.Sprintf("frequency is %+.3f ppm, was set to %+.3f ppm",
+			fractional(int64(tx.freq), 0)*1e6, fractional(c.lastFreq, 0)*1e6), nil
+	}
+	if tx.status&staPLL != 0 {
+		return "another program's phase loop runs (STA_PLL)", nil
+	}
+	return "", nil
 }
 
 // slew hands adjtime a phase of ns, cut to whole µs, and books it.
