@@ -105,6 +105,13 @@ func TestKernelTruth(t *testing.T) {
 	told.Synchronised = true
 	mustSteer(t, c, told)
 	shows("kept again", false, 200, 700)
+	if _, err := unix.Adjtimex(&unix.Timex{Modes: unix.ADJ_FREQUENCY, Freq: 65536}); err != nil { // another program's hand
+		t.Fatal(err)
+	}
+	if what, err := c.Foreign(); err != nil || what != "frequency is +1.000 ppm, was set to +10.000 ppm" {
+		t.Errorf("Foreign = %q, %v", what, err)
+	}
+	mustSteer(t, c, told)
 	if err := c.Step(-1_000_000); err != nil {
 		t.Fatal(err)
 	}
@@ -130,6 +137,9 @@ func (p *pursuit) moved(r Reading) float64 {
 
 func (p *pursuit) steer(t *testing.T, frequency float64) {
 	t.Helper()
+	if what, err := p.clock.Foreign(); what != "" || err != nil { // the kernel's own doing is nobody else's
+		t.Errorf("Foreign = %q, %v", what, err)
+	}
 	left := p.asked - int64(p.moved(sharp(t)))
 	mustSteer(t, p.clock, Steering{Frequency: frequency, Phase: left, MaxSlew: p.maxSlew, MaxError: 1_000_000, Synchronised: true})
 }
