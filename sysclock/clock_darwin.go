@@ -15,6 +15,8 @@ const (
 	monoSteered = false
 	// sysNtpAdjtime is SYS_ntp_adjtime of XNU (bsd/kern/syscalls.master), macOS 10.13 and later.
 	sysNtpAdjtime = 527
+	// sysGethostuuid is SYS_gethostuuid of XNU (likewise).
+	sysGethostuuid = 142
 )
 
 // BootID is the session id that the kernel draws at each boot (sysctl kern.bootsessionuuid).
@@ -42,7 +44,7 @@ func (c *bsdClock) Slept() (int64, error) {
 func machine() (id, source string, err error) {
 	var uuid [16]byte
 	var wait unix.Timespec // at most this long for the answer: not at all
-	_, _, errno := unix.Syscall(unix.SYS_GETHOSTUUID, uintptr(unsafe.Pointer(&uuid)), uintptr(unsafe.Pointer(&wait)), 0)
+	_, _, errno := unix.Syscall(sysGethostuuid, uintptr(unsafe.Pointer(&uuid)), uintptr(unsafe.Pointer(&wait)), 0)
 	if errno != 0 {
 		return "", "", fmt.Errorf("gethostuuid: %w", errno)
 	}
