@@ -56,6 +56,11 @@ func TestRunDry(t *testing.T) {
 	cfg.Interfaces, cfg.Group, cfg.Role = []string{lo}, "a test "+netproto.ID(random64()).String(), configs.RoleMaster
 	cfg.UnicastPort = takenPort(t)
 	cfg.StateDir, cfg.Trace = filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "trace")
+	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	memory := drift{frequency: 7.5e-6, err: 1e-9, when: time.Now(), owner: oscillator(cfg, nil)}
+	put(t, filepath.Join(cfg.StateDir, driftFile), memory.String()+"\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 	defer cancel()
 	if err := Run(ctx, cfg, NewLogger(&out, cfg.Log)); err != nil {
@@ -67,7 +72,7 @@ func TestRunDry(t *testing.T) {
 	}
 	for _, want := range []string{
 		"level=WARN msg=\"unicast port is taken: using another", "msg=listening interface=" + lo, "kernel_transmit_stamps=",
-		"msg=running role=master id=" + strings.TrimSpace(string(id)), "clock=virtual dry_run=true poll=1s",
+		"msg=running role=master id=" + strings.TrimSpace(string(id)), "clock=virtual dry_run=true poll=1s frequency_ppm=7.5 frequency_from=memory",
 		"msg=\"gathering: measuring, no clock is moved\" at_most=10s", "msg=status state=gathering",
 	} {
 		if !strings.Contains(out.String(), want) {
