@@ -34,6 +34,15 @@ const (
 	StepAlways StepPolicy = "always" // whenever the clock is off by more than Config.StepThreshold
 )
 
+// Servo says how LAN time is followed.
+type Servo string
+
+// The servos.
+const (
+	ServoFit       Servo = "fit"        // a line through many rounds gives frequency and phase
+	ServoPhaseOnly Servo = "phase-only" // each round's delta is slewed off and forgotten: the textbook's way, for comparison
+)
+
 // LogFormat is the form of a log line.
 type LogFormat string
 
@@ -53,12 +62,17 @@ type Config struct {
 	KernelStamps bool           // take packet timestamps from the kernel where it offers them
 
 	Poll      time.Duration // between two polls: 250 ms to 64 s
+	PollMax   time.Duration // between two polls while LAN time is calm: Poll to 64 s; 0 = always Poll
 	FoundWait time.Duration // longest gathering before a founding: 1 s to 5 min
 	MaxSkew   time.Duration // widest group of clocks averaged at a founding: 1 s to 240 h
 
 	Step          StepPolicy    // StepBoot, StepNever or StepAlways
 	StepThreshold time.Duration // for StepAlways: a smaller error is slewed; 1 ms to 240 h
 	MaxSlew       Rate          // largest extra rate while slewing: 1 ppm to 100,000 ppm
+	PanicForward  time.Duration // a correction forward by more is left to an operator: 0 to 240 h; 0 = none is
+	PanicBackward time.Duration // the same backward
+	Servo         Servo         // ServoFit or ServoPhaseOnly
+	Beside        bool          // whether a real clock is steered although another time daemon runs on the host
 
 	Priority uint8    // rank in elections, the higher the sooner master; 0 = never master
 	Trusted  []string // ids of the only nodes that may be master, 16 hex digits each; nil = any
@@ -100,6 +114,9 @@ func Default() Config {
 		Step:          StepBoot,
 		StepThreshold: 128 * time.Millisecond,
 		MaxSlew:       500 * PPM,
+		PanicForward:  1000 * time.Second,
+		PanicBackward: 1000 * time.Second,
+		Servo:         ServoFit,
 		Priority:      100,
 		StateDir:      defaultStateDir(runtime.GOOS),
 		Log:           Log{Level: slog.LevelInfo, Format: LogText},

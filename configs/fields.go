@@ -45,6 +45,7 @@ var fields = []field{
 	toggle("kernel_stamps", func(c *Config) *bool { return &c.KernelStamps }),
 
 	duration("poll", func(c *Config) *time.Duration { return &c.Poll }, 250*time.Millisecond, 64*time.Second),
+	duration("poll_max", func(c *Config) *time.Duration { return &c.PollMax }, 0, 64*time.Second),
 	duration("found_wait", func(c *Config) *time.Duration { return &c.FoundWait }, time.Second, 5*time.Minute),
 	duration("max_skew", func(c *Config) *time.Duration { return &c.MaxSkew }, time.Second, 240*time.Hour),
 
@@ -52,6 +53,10 @@ var fields = []field{
 	duration("step_threshold", func(c *Config) *time.Duration { return &c.StepThreshold },
 		time.Millisecond, 240*time.Hour),
 	rate("max_slew", func(c *Config) *Rate { return &c.MaxSlew }, 1*PPM, 100_000*PPM),
+	duration("panic_forward", func(c *Config) *time.Duration { return &c.PanicForward }, 0, 240*time.Hour),
+	duration("panic_backward", func(c *Config) *time.Duration { return &c.PanicBackward }, 0, 240*time.Hour),
+	choice("servo", func(c *Config) *Servo { return &c.Servo }, ServoFit, ServoPhaseOnly),
+	toggle("beside", func(c *Config) *bool { return &c.Beside }),
 
 	integer("priority", func(c *Config) *uint8 { return &c.Priority }, math.MaxUint8),
 	names("trusted", func(c *Config) *[]string { return &c.Trusted }, checkID),

@@ -27,8 +27,24 @@ type Override struct {
 	Values []string // exactly one, except for a list
 }
 
+// Machine is what the clock of the host that a configuration is for can do, so that a file which asks for more is refused. The
+// zero value sets no limit.
+type Machine struct {
+	Clock string // what sets the clock there, for the message: "adjtimex"
+	Slew  Rate   // largest extra rate while slewing; 0 = not known
+}
+
 // Load reads the file at path as Parse does. Its error is Problems, or that of the read.
-func Load(path string, flags ...Override) (Config, error) {
+func Load(path string, flags ...Override) (Config, error) { return Machine{}.Load(path, flags...) }
+
+// Parse reads a YAML document on top of Default, then the flags on top of both. An empty document is Default.
+// The error, if any, is Problems: everything wrong in file and flags at once. name stands for the file in them.
+func Parse(name string, data []byte, flags ...Override) (Config, error) {
+	return Machine{}.Parse(name, data, flags...)
+}
+
+// Load is the function Load for this machine.
+func (m Machine) Load(path string, flags ...Override) (Config, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return Config{}, err
@@ -38,12 +54,11 @@ func Load(path string, flags ...Override) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return Parse(path, data, flags...)
+	return m.Parse(path, data, flags...)
 }
 
-// Parse reads a YAML document on top of Default, then the flags on top of both. An empty document is Default.
-// The error, if any, is Problems: everything wrong in file and flags at once. name stands for the file in them.
-func Parse(name string, data []byte, flags ...Override) (Config, error) {
+// Parse is the function Parse for this machine.
+func (m Machine) Parse(name string, data []byte, flags ...Override) (Config, error) {
 	p := parser{file: name, config: Default(), said: map[string]place{}}
 	if len(data) > maxSize {
 		p.add(0, "", "the file is larger than 1 MiB", "only the keys that differ from their defaults")
@@ -54,6 +69,7 @@ func Parse(name string, data []byte, flags ...Override) (Config, error) {
 		p.flag(flag)
 	}
 	p.together()
+	p.honoured(m)
 	if len(p.problems) > 0 {
 		slices.SortStableFunc(p.problems, func(a, b Problem) int { return a.Line - b.Line })
 		return Config{}, p.problems
@@ -256,6 +272,10 @@ func (p *parser) together() {
 	if !p.refused("step", "step_threshold") && c.Step != StepAlways && c.StepThreshold != base.StepThreshold {
 		p.blame("it says nothing with step: "+string(c.Step), "step: always, or leave it out", "step_threshold")
 	}
+	if !p.refused("poll", "poll_max") && c.PollMax != 0 && c.PollMax < c.Poll {
+		p.blame(fmt.Sprintf("%s is less than poll, which is %s", formatDuration(c.PollMax), formatDuration(c.Poll)),
+			formatDuration(c.Poll)+" or more, or 0s to poll evenly", "poll_max", "poll")
+	}
 	if c.DryRun || p.refused("dry_run") {
 		return
 	}
@@ -264,6 +284,14 @@ func (p *parser) together() {
 			p.blame("it says nothing without a dry run", "dry_run: true (or --dry-run), or leave it out", f.key)
 		}
 	}
+}
+
+// honoured checks what the host's own clock cannot do. A virtual clock can do anything.
+func (p *parser) honoured(m Machine) {
+	if p.config.DryRun || p.refused("dry_run", "max_slew") || m.Slew == 0 || p.config.MaxSlew <= m.Slew {
+		return
+	}
+	p.blame(fmt.Sprintf("%s is more than this system's clock can do (%s)", p.config.MaxSlew, m.Clock), m.Slew.String()+" or less", "max_slew")
 }
 
 // refused says whether one of the keys has a problem, or a part of the file was not understood at all.

@@ -99,6 +99,9 @@ func TestParseProblems(t *testing.T) {
 		{"found_wait", "found_wait: 301s", "f:1: found_wait: 301s is too large; write a value from 1s to 5m"},
 		{"max_skew", "max_skew: 0s", "f:1: max_skew: 0s is too small; write a value from 1s to 240h"},
 		{"step_threshold", "step: always\nstep_threshold: 999us", "f:2: step_threshold: 999us is too small; write a value from 1ms to 240h"},
+		{"poll_max", "poll_max: 65s", "f:1: poll_max: 65s is too large; write a value from 0s to 1m4s"},
+		{"panic_forward", "panic_forward: -1s", "f:1: panic_forward: -1s is too small; write a value from 0s to 240h"},
+		{"panic_backward", "panic_backward: 241h", "f:1: panic_backward: 241h is too large; write a value from 0s to 240h"},
 		{"max_slew small", "max_slew: 999ppb", "f:1: max_slew: 999ppb is too small; write a value from 1ppm to 100000ppm"},
 		{"max_slew large", "max_slew: 100000.1ppm", "f:1: max_slew: 100000.1ppm is too large; write a value from 1ppm to 100000ppm"},
 		{"priority", "priority: 256", "f:1: priority: 256 is too large; write a value from 0 to 255"},
@@ -114,6 +117,8 @@ func TestParseProblems(t *testing.T) {
 		{"trusted short", "trusted: [\"1234\"]", "f:1: trusted: \"1234\" is not the id of a node; write 16 hex digits in quotes, as the log of that node shows its id"},
 		{"role", "role: Master", `f:1: role: "Master" is not known; write auto, slave or master`},
 		{"step", "step: 5", `f:1: step: "5" is not known; write boot, never or always`},
+		{"servo", "servo: pll", `f:1: servo: "pll" is not known; write fit or phase-only`},
+		{"beside", "beside: chronyd", `f:1: beside: "chronyd" does not fit; write beside: false, or the like`},
 		{"level", "log: {level: trace}", `f:1: log.level: "trace" is not known; write debug, info, warn or error`},
 		{"format", "log:\n  format: xml", `f:2: log.format: "xml" is not known; write text or json`},
 		{"group empty", `group: ""`, "f:1: group: the name has 0 characters; write a name of 1 to 64 characters"},
@@ -140,6 +145,7 @@ func TestParseProblems(t *testing.T) {
 		{"one port", "unicast_port: 10525", "f:1: unicast_port: 10525 is the port of both address and unicast_port; write two ports, or 0 as unicast_port for any free one"},
 		{"one port by address", "address: 224.0.1.1:10526", "f:1: address: 10526 is the port of both address and unicast_port; write two ports, or 0 as unicast_port for any free one"},
 		{"threshold without always", "step_threshold: 1s", "f:1: step_threshold: it says nothing with step: boot; write step: always, or leave it out"},
+		{"poll_max below poll", "poll: 4s\npoll_max: 3999ms", "f:2: poll_max: 3.999s is less than poll, which is 4s; write 4s or more, or 0s to poll evenly"},
 		{"virtual without dry run", "virtual:\n  wander: 1ppb\ntrace: x", "f:2: virtual.wander: it says nothing without a dry run; write dry_run: true (or --dry-run), or leave it out\n" +
 			"f:3: trace: it says nothing without a dry run; write dry_run: true (or --dry-run), or leave it out"},
 		{"no blame after a refusal", "dry_run: yes\nvirtual: {offset: 5s}", `f:1: dry_run: "yes" is a word here, not a switch; write true`},
@@ -178,6 +184,37 @@ func TestParseAccepts(t *testing.T) {
 		if _, err := Parse("f", []byte(`address: "`+address+`"`)); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+// What the host's clock cannot do is refused in the line that asks for it; a virtual clock can do it.
+func TestMachine(t *testing.T) {
+	slow := Machine{Clock: "SetSystemTimeAdjustment", Slew: 500 * PPM}
+	const want = "f:2: max_slew: 100000ppm is more than this system's clock can do (SetSystemTimeAdjustment); write 500ppm or less"
+	tenPercent := []byte("role: auto\nmax_slew: 100000ppm")
+	if _, err := slow.Parse("f", tenPercent); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	if _, err := slow.Parse("f", tenPercent, Override{"--dry-run", "dry_run", []string{"true"}}); err != nil {
+		t.Errorf("a dry run: %v", err)
+	}
+	if _, err := (Machine{}).Parse("f", tenPercent); err != nil {
+		t.Errorf("an unknown machine: %v", err)
+	}
+	for _, file := range []string{"", "max_slew: 500ppm"} {
+		if _, err := slow.Parse("f", []byte(file)); err != nil {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+	if _, err := slow.Parse("f", []byte("max_slew: 0ppm")); err == nil || strings.Count(err.Error(), "max_slew") != 1 {
+		t.Errorf("refused for one reason: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "f.yaml")
+	if err := os.WriteFile(path, tenPercent, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Load(path); err == nil || !strings.Contains(err.Error(), path+":2: max_slew") {
+		t.Errorf("from a file: %v", err)
 	}
 }
 

@@ -86,7 +86,7 @@ func TestReferenceStatesTheRanges(t *testing.T) {
 			}
 		}
 	}
-	if ranged != 11 {
+	if ranged != 14 {
 		t.Errorf("%d keys have a range", ranged)
 	}
 }
@@ -105,8 +105,9 @@ func explanation(name string) string {
 // other is a configuration that differs from Default in every key.
 var other = map[string]string{
 	"role": "master", "group": "hall", "address": `"255.255.255.255:77"`, "unicast_port": "0", "interfaces": "[eth0]",
-	"kernel_stamps": "false", "poll": "500ms", "found_wait": "1.5s", "max_skew": "2h", "step": "always",
-	"step_threshold": "1s", "max_slew": "0.1ppm", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`, "insecure": "true", "state_dir": "/tmp",
+	"kernel_stamps": "false", "poll": "500ms", "poll_max": "8s", "found_wait": "1.5s", "max_skew": "2h", "step": "always",
+	"step_threshold": "1s", "max_slew": "0.1ppm", "panic_forward": "0s",
+	"panic_backward": "1h", "servo": "phase-only", "beside": "true", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`, "insecure": "true", "state_dir": "/tmp",
 	"log.level": "debug", "log.format": "json", "dry_run": "true", "virtual.offset": "-1s",
 	"virtual.frequency": "1ppm", "virtual.wander": "1ppb", "virtual.seed": "7", "trace": "file",
 }

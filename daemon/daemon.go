@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 
 	"meantime/configs"
@@ -35,7 +36,7 @@ var ErrClockHeld = errors.New("another meantime keeps this host's clock")
 // Run keeps the clock that cfg names until ctx ends. Everything that can be wrong at the start is found before anything
 // is moved: the right to set the clock, a second daemon, the state directory, the sockets.
 func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) {
-	clock, release, err := openClock(cfg, log)
+	clock, release, err := openClock(cfg, rivals, log)
 	if err != nil {
 		return err
 	}
@@ -48,6 +49,7 @@ func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) 
 	if err != nil {
 		return err
 	}
+	st.recall(oscillator(cfg, log), log)
 	d, err := begin(nodeConfig(cfg, st, clock), clock, conn, log)
 	if err != nil {
 		return errors.Join(err, conn.Close())
@@ -56,17 +58,26 @@ func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) 
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
 	}
+	frequency, _, from := startFrequency(clock, st.drift)
 	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group,
-		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll)
-	reported := make(chan struct{})
+		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", frequency*1e6, "frequency_from", from)
+	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
+}
+
+// serve runs the driver and what goes on beside it, until ctx ends. host says that it keeps the host's own clock.
+func (d *driver) serve(ctx context.Context, host bool) error {
 	ctx, cancel := context.WithCancel(ctx)
-	go func() { defer close(reported); d.report(ctx) }()
-	err = d.run(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { d.report(ctx) })
+	if host {
+		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
+	}
+	err := d.run(ctx)
 	cancel()
-	<-reported
-	logStatus(log, d.node.Status())
-	log.Info("stopped")
-	return errors.Join(err, d.trace.close())
+	beside.Wait()
+	logStatus(d.log, d.node.Status())
+	d.log.Info("stopped")
+	return err
 }
 
 // report logs the status now and then.
@@ -83,8 +94,8 @@ func (d *driver) report(ctx context.Context) {
 	}
 }
 
-// openClock opens the real clock under its lock, or a virtual one. release gives the lock back.
-func openClock(cfg configs.Config, log *slog.Logger) (clock sysclock.Clock, release func() error, err error) {
+// openClock opens the real clock under its lock and with no other daemon at it, or a virtual one. release gives the lock back.
+func openClock(cfg configs.Config, look func() ([]rival, error), log *slog.Logger) (clock sysclock.Clock, release func() error, err error) {
 	if cfg.DryRun {
 		v := cfg.Virtual
 		seed := v.Seed
@@ -98,6 +109,9 @@ func openClock(cfg configs.Config, log *slog.Logger) (clock sysclock.Clock, rele
 	}
 	if cfg.Insecure {
 		log.Warn("insecure: packets are not authenticated, anyone on this network can move this clock")
+	}
+	if err := alone(look, cfg.Beside, log); err != nil {
+		return nil, nil, err
 	}
 	release, err = lockClock()
 	if err != nil {
@@ -159,7 +173,8 @@ func nodeConfig(cfg configs.Config, st *state, clock sysclock.Clock) node.Config
 		Trusted: trusted(cfg), Term: st.term,
 		Dry: cfg.DryRun, Priority: cfg.Priority, Interval: cfg.Poll, MaxSkew: cfg.MaxSkew, FoundWait: cfg.FoundWait,
 		Release: release, MayStep: st.mayStep(), StepThreshold: cfg.StepThreshold, MaxSlew: float64(cfg.MaxSlew),
-		Random: random64,
+		PanicForward: cfg.PanicForward, PanicBackward: cfg.PanicBackward, PhaseOnly: cfg.Servo == configs.ServoPhaseOnly,
+		Longest: cfg.PollMax, Random: random64,
 	}
 	switch cfg.Step {
 	case configs.StepNever:
@@ -167,8 +182,6 @@ func nodeConfig(cfg configs.Config, st *state, clock sysclock.Clock) node.Config
 	case configs.StepAlways:
 		n.Step = node.StepAlways
 	}
-	if f, ok := clock.(sysclock.FrequencyFinder); ok {
-		n.Frequency = f.FrequencyFound()
-	}
+	n.Frequency, n.FrequencyError, _ = startFrequency(clock, st.drift)
 	return n
 }

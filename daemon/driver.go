@@ -52,6 +52,7 @@ type driver struct {
 	state *state
 	trace *trace
 	watch func(node.Effect) // sees every effect; nil = nobody looks
+	heed  func(node.Input)  // sees every input before the node does; nil = nobody looks
 
 	packets chan udp.Packet
 	asks    chan func()
@@ -61,6 +62,13 @@ type driver struct {
 	stamps  []udp.Sent
 	stepped bool // the clock was stepped since the last moment was read
 	sendErr limiter
+
+	sets    chan struct{} // the clock was set, by whomever
+	foreign foreign
+	found   string // by other programs' hands, for the node to know; "" = nothing
+	slept   int64  // ns, as the clock last told
+	awake   bool   // slept has its beginning
+	lookErr limiter
 }
 
 // begin makes a driver and its node, which starts from the clock's present reading.
@@ -69,11 +77,13 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 		clock: clock, link: l, log: log, start: time.Now(),
 		packets: make(chan udp.Packet, backlog), asks: make(chan func()), ended: make(chan struct{}),
 		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
+		sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
 	}
 	at, err := d.moment()
 	if err != nil {
 		return nil, err
 	}
+	d.overslept() // from here on
 	d.node, err = node.New(cfg, at)
 	return d, err
 }
@@ -93,11 +103,18 @@ func (d *driver) run(ctx context.Context) error {
 			}
 		})
 	}
+	notice := d.notice()
+	if notice != nil {
+		readers.Go(func() { d.await(ctx, notice) })
+	}
 	err := d.loop(ctx, failed)
 	if err == nil {
 		err = d.handle(func(node.Moment) node.Input { return node.Stop{} })
 	}
 	cancel()
+	if notice != nil {
+		err = errors.Join(err, notice.Close())
+	}
 	err = errors.Join(err, d.link.Close())
 	readers.Wait()
 	return err
@@ -107,6 +124,8 @@ func (d *driver) run(ctx context.Context) error {
 func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 	refresh := time.NewTicker(refreshEvery)
 	defer refresh.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
@@ -122,6 +141,12 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			err = d.tick()
 		case <-refresh.C:
 			d.refresh()
+		case <-look.C:
+			if d.look(); d.found != "" {
+				err = d.handle(tick)
+			}
+		case <-d.sets:
+			err = d.handle(tick)
 		case ask := <-d.asks:
 			ask()
 		}
@@ -146,8 +171,11 @@ func (d *driver) tick() error {
 	if time.Since(d.start) < d.node.Deadline() {
 		return nil
 	}
-	return d.handle(func(node.Moment) node.Input { return node.Tick{} })
+	return d.handle(tick)
 }
+
+// tick is the input that only says that it is later.
+func tick(node.Moment) node.Input { return node.Tick{} }
 
 // moment reads the clock being kept.
 func (d *driver) moment() (node.Moment, error) {
@@ -170,24 +198,36 @@ func (d *driver) inputOf(p udp.Packet) func(node.Moment) node.Input {
 
 // handle gives the node one input, carries out its effects, and feeds the stamps of what was sent back to it. The stamps are as of
 // the same moment: reading a clock takes tens of µs where system calls are slow, and the node maps them through a pair it keeps anyway.
+// Before all else it tells what else has happened to the clock: stamps from before a suspend mean something else after it.
 func (d *driver) handle(input func(node.Moment) node.Input) error {
 	at, err := d.moment()
 	if err != nil {
 		return err
 	}
+	if slept := d.overslept(); slept > 0 {
+		if err := d.once(at, node.Suspended{For: slept}); err != nil {
+			return err
+		}
+		if at, err = d.renewed(at); err != nil {
+			return err
+		}
+	}
 	if err := d.once(at, input(at)); err != nil {
 		return err
 	}
-	for len(d.queue) > 0 {
+	for len(d.queue) > 0 || d.found != "" {
+		if at, err = d.renewed(at); err != nil {
+			return err
+		}
+		if err := d.tellForeign(at); err != nil {
+			return err
+		}
+		if len(d.queue) == 0 {
+			continue
+		}
 		s := d.queue[0]
 		d.queue = d.queue[1:]
 		s.Stamp = d.clock.FromHost(s.Stamp)
-		if d.stepped { // the moment is of the clock before its step
-			d.stepped = false
-			if at, err = d.moment(); err != nil {
-				return err
-			}
-		}
 		if err := d.once(at, s); err != nil {
 			return err
 		}
@@ -196,7 +236,19 @@ func (d *driver) handle(input func(node.Moment) node.Input) error {
 	return nil
 }
 
+// renewed is the moment, read again if the clock was stepped since: it is of the clock before.
+func (d *driver) renewed(at node.Moment) (node.Moment, error) {
+	if !d.stepped {
+		return at, nil
+	}
+	d.stepped = false
+	return d.moment()
+}
+
 func (d *driver) once(at node.Moment, in node.Input) error {
+	if d.heed != nil {
+		d.heed(in)
+	}
 	for _, e := range d.node.Handle(at, in) {
 		if err := d.perform(e); err != nil {
 			return err
@@ -214,6 +266,7 @@ func (d *driver) perform(e node.Effect) error {
 	case node.Send:
 		d.send(e)
 	case node.Steer:
+		d.look()
 		err := d.clock.Steer(sysclock.Steering{
 			Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew,
 			MaxError: e.MaxError, EstError: e.EstError, Synchronised: e.Synchronised,
@@ -228,6 +281,8 @@ func (d *driver) perform(e node.Effect) error {
 		}
 	case node.Synchronised:
 		d.state.synchronised(d.log)
+	case node.Remember:
+		d.state.remember(e, d.log)
 	case node.NewID:
 		d.state.newID(e.ID, d.log)
 	case node.NewTerm:

@@ -380,13 +380,17 @@ func TestEffectsKept(t *testing.T) {
 		m := memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
 		for _, dir := range []string{"", t.TempDir()} {
 			if dir != "" {
-				m.state = &state{dir: dir, id: 1, boot: "this one"}
+				m.state = &state{dir: dir, id: 1, boot: "this one", oscillator: thisOne}
 			}
-			for _, e := range []node.Effect{node.Synchronised{}, node.NewID{ID: 0xabc}} {
+			for _, e := range []node.Effect{node.Synchronised{}, node.NewID{ID: 0xabc}, node.Remember{Frequency: 7e-6, Error: 1e-9}} {
 				if err := m.perform(e); err != nil {
 					t.Error(err)
 				}
 			}
+		}
+		s := &state{dir: m.state.dir}
+		if s.recall(thisOne, m.log); s.drift == nil || s.drift.frequency != 7e-6 {
+			t.Errorf("remembered %+v", s.drift)
 		}
 		for file, want := range map[string]string{idFile: netproto.ID(0xabc).String(), bootFile: "this one"} {
 			if b, err := os.ReadFile(filepath.Join(m.state.dir, file)); string(b) != want+"\n" {

@@ -56,6 +56,11 @@ func TestRunDry(t *testing.T) {
 	cfg.Interfaces, cfg.Group, cfg.Role = []string{lo}, "a test "+netproto.ID(random64()).String(), configs.RoleMaster
 	cfg.UnicastPort = takenPort(t)
 	cfg.StateDir, cfg.Trace = filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "trace")
+	if err := os.Mkdir(cfg.StateDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	memory := drift{frequency: 7.5e-6, err: 1e-9, when: time.Now(), owner: oscillator(cfg, nil)}
+	put(t, filepath.Join(cfg.StateDir, driftFile), memory.String()+"\n")
 	ctx, cancel := context.WithTimeout(t.Context(), 1200*time.Millisecond)
 	defer cancel()
 	if err := Run(ctx, cfg, NewLogger(&out, cfg.Log)); err != nil {
@@ -67,7 +72,7 @@ func TestRunDry(t *testing.T) {
 	}
 	for _, want := range []string{
 		"level=WARN msg=\"unicast port is taken: using another", "msg=listening interface=" + lo, "kernel_transmit_stamps=",
-		"msg=running role=master id=" + strings.TrimSpace(string(id)), "clock=virtual dry_run=true poll=1s",
+		"msg=running role=master id=" + strings.TrimSpace(string(id)), "clock=virtual dry_run=true poll=1s frequency_ppm=7.5 frequency_from=memory",
 		"msg=\"gathering: measuring, no clock is moved\" at_most=10s", "msg=status state=gathering",
 	} {
 		if !strings.Contains(out.String(), want) {
@@ -143,7 +148,8 @@ func TestNodeConfig(t *testing.T) {
 	n := nodeConfig(cfg, &state{id: 5, term: 8, boot: "one"}, clock)
 	if n.ID != 5 || n.Term != 8 || len(n.Trusted) != 0 || n.Group != netproto.GroupID(cfg.Group) || n.Role != node.RoleAuto || n.Dry || n.Priority != cfg.Priority ||
 		n.Interval != cfg.Poll || n.MaxSkew != cfg.MaxSkew || n.FoundWait != cfg.FoundWait || n.Release != release ||
-		n.Step != node.StepBoot || !n.MayStep || n.StepThreshold != cfg.StepThreshold || n.MaxSlew != 500e-6 || n.Frequency != 17e-6 {
+		n.Step != node.StepBoot || !n.MayStep || n.StepThreshold != cfg.StepThreshold || n.MaxSlew != 500e-6 || n.Frequency != 17e-6 ||
+		n.PanicForward != 1000*time.Second || n.PanicBackward != 1000*time.Second || n.Longest != 0 || n.PhaseOnly {
 		t.Errorf("of the default: %+v", n)
 	}
 	cfg.Role, cfg.DryRun, cfg.Step = configs.RoleMaster, true, configs.StepNever
@@ -154,6 +160,10 @@ func TestNodeConfig(t *testing.T) {
 	cfg.Role, cfg.Trusted = configs.RoleSlave, []string{"00c0ffee00c0ffee"}
 	if n := nodeConfig(cfg, &state{id: 5}, clock); n.Role != node.RoleSlave || len(n.Trusted) != 1 || n.Trusted[0] != 0xc0ffee00c0ffee {
 		t.Errorf("of a slave: %+v", n)
+	}
+	cfg.PanicForward, cfg.PanicBackward, cfg.PollMax, cfg.Servo = 3*time.Second, 0, 8*time.Second, configs.ServoPhaseOnly
+	if n := nodeConfig(cfg, &state{id: 5}, clock); n.PanicForward != 3*time.Second || n.PanicBackward != 0 || n.Longest != 8*time.Second || !n.PhaseOnly {
+		t.Errorf("of one with limits: %+v", n)
 	}
 	cfg.Step = configs.StepAlways
 	if n := nodeConfig(cfg, &state{id: 5}, clock); n.Step != node.StepAlways {
@@ -176,7 +186,7 @@ func (c foundClock) FrequencyFound() float64 { return c.frequency }
 func TestVirtualOfConfig(t *testing.T) {
 	cfg := dryConfig()
 	cfg.Virtual.Offset, cfg.Virtual.Frequency = -90*time.Minute, 40*configs.PPM
-	clock, done, err := openClock(cfg, slog.New(slog.DiscardHandler))
+	clock, done, err := openClock(cfg, func() ([]rival, error) { return []rival{{name: "chronyd"}}, nil }, slog.New(slog.DiscardHandler)) // none of its business
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,5 +200,14 @@ func TestVirtualOfConfig(t *testing.T) {
 	}
 	if err := errors.Join(clock.Close(), done()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A real clock is not even opened beside another daemon: neither is its lock taken.
+func TestOpenClockBeside(t *testing.T) {
+	cfg := configs.Default()
+	clock, release, err := openClock(cfg, func() ([]rival, error) { return []rival{{name: "chronyd", pid: 4}}, nil }, slog.New(slog.DiscardHandler))
+	if clock != nil || release != nil || !errors.Is(err, ErrBeside) || !strings.Contains(err.Error(), "chronyd (process 4)") {
+		t.Errorf("got %v, %v", clock, err)
 	}
 }

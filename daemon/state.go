@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"meantime/netproto"
 	"meantime/sysclock"
@@ -30,6 +31,10 @@ type state struct {
 	id   netproto.ID
 	term uint64
 	boot string // this boot; empty where the OS does not say
+
+	oscillator string // whose frequency is kept; empty = nobody's
+	drift      *drift // what was remembered of it at the start; nil = nothing
+	driftErr   limiter
 }
 
 // random64 draws from the system's randomness, which does not fail on the systems Go runs on.
@@ -41,7 +46,7 @@ func random64() uint64 {
 
 // openState reads the state directory, creating it and a new id where there are none.
 func openState(dir string, log *slog.Logger) (*state, error) {
-	s := &state{dir: dir}
+	s := &state{dir: dir, driftErr: limiter{every: time.Hour}}
 	boot, err := sysclock.BootID()
 	if err != nil {
 		log.Warn("this boot of the operating system cannot be told from others: the clock will not be stepped", "err", err)

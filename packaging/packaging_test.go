@@ -116,9 +116,15 @@ func TestUnitMaySetTheClock(t *testing.T) {
 			t.Errorf("%s=%q, want %q", key, got, want)
 		}
 	}
-	for _, key := range []string{"ProtectClock", "PrivateNetwork", "IPAddressDeny", "PrivateUsers", "Conflicts"} {
+	for _, key := range []string{"ProtectClock", "PrivateNetwork", "IPAddressDeny", "PrivateUsers", "Conflicts", "ProtectProc"} {
 		if got := unit[key]; got != nil {
 			t.Errorf("%s=%q must not be set", key, got)
+		}
+	}
+	after := strings.Fields(strings.Join(unit["After"], " ")) // so that at boot they are found running
+	for _, other := range []string{"chronyd", "chrony", "ntpd", "ntp", "ntpsec", "openntpd", "systemd-timesyncd", "ptp4l", "phc2sys"} {
+		if !slices.Contains(after, other+".service") {
+			t.Errorf("After=%q does not name %s", after, other)
 		}
 	}
 }

@@ -34,6 +34,7 @@ type adjuster struct {
 	found     float64    // fractional frequency in force when opened
 	frequency float64    // fractional, as last steered
 	wrote     bool       // something was written: Close has to hand back
+	written   uint64     // the value last put in force
 	turn      uint64     // counts the turns, so that a late timer of an old one does nothing
 	stop      func() bool
 	failed    error // the end of a turn was refused: told at the next call
@@ -49,6 +50,12 @@ const (
 	maxWinSlew = 500e-6
 	// maxPlausibleFound (fractional): an adjustment found beyond frequency plus slew was not ours and says nothing.
 	maxPlausibleFound = maxFrequency + maxWinSlew
+)
+
+var (
+	_ Clock           = (*adjuster)(nil)
+	_ FrequencyFinder = (*adjuster)(nil)
+	_ Watcher         = (*adjuster)(nil)
 )
 
 // newAdjuster reads the adjustment in force and changes nothing. sign is the measured sense of the interface or 0.
@@ -134,7 +141,7 @@ func (a *adjuster) Steer(s Steering) error {
 	}
 	now, later, turn := plan(s, a.nominal, a.sign)
 	a.wrote = true
-	if err := a.api.setAdjustment(now, false); err != nil {
+	if err := a.put(now); err != nil {
 		return err
 	}
 	a.frequency = s.Frequency
@@ -146,10 +153,39 @@ func (a *adjuster) Steer(s Steering) error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		if a.turn == mine {
-			a.failed = a.api.setAdjustment(later, false)
+			a.failed = a.put(later)
 		}
 	})
 	return nil
+}
+
+// put puts a value in force. The caller holds mu.
+func (a *adjuster) put(value uint64) error {
+	err := a.api.setAdjustment(value, false)
+	if err == nil {
+		a.written = value
+	}
+	return err
+}
+
+// Foreign compares the adjustment in force with the one last written, by Steer or by the end of its turn.
+func (a *adjuster) Foreign() (string, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.wrote {
+		return "", nil
+	}
+	value, _, disabled, err := a.api.adjustment()
+	switch {
+	case err != nil:
+		return "", err
+	case disabled:
+		return "the adjustment of the clock's rate was switched off", nil
+	case value != a.written:
+		return fmt.Sprintf("the clock's rate is adjusted by %+.3f ppm, was set to %+.3f ppm",
+			rateOf(value, a.nominal, a.sign)*1e6, rateOf(a.written, a.nominal, a.sign)*1e6), nil
+	}
+	return "", nil
 }
 
 // endTurn forgets the timer of the last turn and returns what went wrong in it. The caller holds mu and writes the
@@ -175,7 +211,7 @@ func (a *adjuster) Step(delta int64) error {
 		return err
 	}
 	if a.wrote {
-		if err := a.api.setAdjustment(unitsFor(a.frequency, a.nominal, a.sign), false); err != nil {
+		if err := a.put(unitsFor(a.frequency, a.nominal, a.sign)); err != nil {
 			return err
 		}
 	}
@@ -194,15 +230,10 @@ func nearestMilli(ns int64) int64 {
 
 // Limits of an adjustment by rate alone.
 func (a *adjuster) Limits() Limits {
-	return Limits{
-		Name:      a.mechanism,
-		Frequency: maxFrequency,
-		Slew:      maxWinSlew,
-		Phase:     int64(math.Ceil(float64(minTurn) / float64(a.nominal))),
-		Step:      1_000_000,
-		Leaves: "the rate in force, which within a turn (at most 4 s) is off by the slew rate, at most 500 ppm, " +
-			"until the program is started again or Windows restarts",
-	}
+	l, _ := LimitsOf("windows")
+	l.Name = a.mechanism
+	l.Phase = int64(math.Ceil(float64(minTurn) / float64(a.nominal)))
+	return l
 }
 
 // Close ends the turn and hands the clock back to Windows, which then runs it at the oscillator's own rate: with the

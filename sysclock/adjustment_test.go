@@ -241,6 +241,48 @@ func TestAdjusterFoundAndClose(t *testing.T) {
 	}
 }
 
+// What another program writes is told until it is written over; the turn's own end is not another program.
+func TestAdjusterForeign(t *testing.T) {
+	w, a := newFake(t, 10_000_000, -1)
+	check := func(when, want string) {
+		t.Helper()
+		if got, err := a.Foreign(); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", when, got, err, want)
+		}
+	}
+	w.value, w.disabled = 10_001_000, false
+	check("nothing written yet", "")
+	steer := func() {
+		t.Helper()
+		if err := a.Steer(Steering{Frequency: 1e-5, Phase: 500_000, MaxSlew: 5e-4}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	steer()
+	check("within the turn", "")
+	w.run(2 * time.Second)
+	check("after the turn", "")
+	w.value = 9_999_000
+	check("another value", "the clock's rate is adjusted by +100.000 ppm, was set to +10.000 ppm")
+	w.disabled = true
+	check("handed back", "the adjustment of the clock's rate was switched off")
+	steer()
+	check("written over", "")
+	if err := a.Step(1); err != nil {
+		t.Fatal(err)
+	}
+	check("after a step", "")
+	w.refuse = errors.New("refused")
+	if _, err := a.Foreign(); err == nil {
+		t.Error("Foreign hides a refusal")
+	}
+	w.refuse = nil
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	check("after the end", "")
+}
+
 // A refusal at the end of a turn is not lost, and Steer and Step pass on their own.
 func TestAdjusterRefusals(t *testing.T) {
 	w, a := newFake(t, 10_000_000, 1)

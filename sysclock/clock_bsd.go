@@ -5,6 +5,7 @@ package sysclock
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,11 +19,15 @@ type bsdClock struct {
 	wrote  bool       // something was written: Close has to put back
 	raw    rawRebuild // the oscillator, where it cannot be read (monoSteered)
 	primed bool       // raw has a beginning
+
+	lastFreq int64 // timex units, as last written
+	steered  bool  // lastFreq is valid
 }
 
 var (
 	_ Clock           = (*bsdClock)(nil)
 	_ FrequencyFinder = (*bsdClock)(nil)
+	_ Watcher         = (*bsdClock)(nil)
 )
 
 // bsdTimex is struct timex of sys/timex.h, the same in both systems; C's long is Go's int on all of their machines.
@@ -71,6 +76,8 @@ func explain(call string, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%s: %w: %w; run as root (not in a jail), or use --dry-run", call, ErrPermission, err)
+	case errors.Is(err, unix.EINVAL):
+		return fmt.Errorf("%s: %w: a value outside the kernel's range", call, err)
 	case errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("%s: %w: %w", call, ErrUnsupported, err)
 	}
@@ -169,8 +176,31 @@ func (c *bsdClock) Steer(s Steering) error {
 	if err := ntpAdjtime("steer", &tx); err != nil {
 		return err
 	}
-	c.raw.frequency = fractional(freqUnits(s.Frequency), 0)
+	c.lastFreq, c.steered = freqUnits(s.Frequency), true
+	c.raw.frequency = fractional(c.lastFreq, 0)
 	return c.slew(bsdChunk(s.Phase, s.MaxSlew))
+}
+
+// nearFreq (timex units, 0.001 ppm) is how far off a frequency may come back: the kernels keep it in other units.
+const nearFreq = 65
+
+// Foreign compares the frequency and the loop flag with what Steer wrote last.
+func (c *bsdClock) Foreign() (string, error) {
+	if !c.steered {
+		return "", nil
+	}
+	var tx bsdTimex
+	if err := ntpAdjtime("read", &tx); err != nil {
+		return "", err
+	}
+	if off := int64(tx.freq) - c.lastFreq; off < -nearFreq || off > nearFreq {
+		return fmt.Sprintf("frequency is %+.3f ppm, was set to %+.3f ppm",
+			fractional(int64(tx.freq), 0)*1e6, fractional(c.lastFreq, 0)*1e6), nil
+	}
+	if tx.status&staPLL != 0 {
+		return "another program's phase loop runs (STA_PLL)", nil
+	}
+	return "", nil
 }
 
 // slew hands adjtime a phase of ns, cut to whole µs, and books it.
@@ -207,14 +237,8 @@ func (c *bsdClock) Step(delta int64) error {
 
 // Limits of ntp_adjtime and adjtime.
 func (c *bsdClock) Limits() Limits {
-	return Limits{
-		Name:      "ntp_adjtime and adjtime",
-		Frequency: maxFrequency,
-		Slew:      maxFrequency,
-		Phase:     1000,
-		Step:      1000,
-		Leaves:    "the last frequency, and a slew of at most 500 µs that the kernel ends within a second",
-	}
+	l, _ := LimitsOf(runtime.GOOS)
+	return l
 }
 
 // Close ends the slew and puts back the loop flag as Open found it. The frequency stays: it is the best known. A clock

@@ -1,7 +1,9 @@
 package sysclock
 
 import (
+	"encoding/hex"
 	"fmt"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,6 +15,8 @@ const (
 	monoSteered = false
 	// sysNtpAdjtime is SYS_ntp_adjtime of XNU (bsd/kern/syscalls.master), macOS 10.13 and later.
 	sysNtpAdjtime = 527
+	// sysGethostuuid is SYS_gethostuuid of XNU (likewise).
+	sysGethostuuid = 142
 )
 
 // BootID is the session id that the kernel draws at each boot (sysctl kern.bootsessionuuid).
@@ -22,4 +26,27 @@ func BootID() (string, error) {
 		return "", fmt.Errorf("boot id: kern.bootsessionuuid: %w", err)
 	}
 	return id, nil
+}
+
+var _ Sleeper = (*bsdClock)(nil)
+
+// Slept is the monotonic clock that goes on through sleep minus the one that does not (clock_gettime(3) of macOS:
+// mach_continuous_time and mach_absolute_time).
+func (c *bsdClock) Slept() (int64, error) {
+	r, err := narrowest(
+		func() (int64, error) { return gettime(unix.CLOCK_UPTIME_RAW) },
+		func() (int64, error) { return gettime(unix.CLOCK_MONOTONIC_RAW) },
+		brackets, narrowEnough)
+	return r.Wall - r.Raw, err
+}
+
+// machine is the id of the hardware (gethostuuid(2)), which has one oscillator.
+func machine() (id, source string, err error) {
+	var uuid [16]byte
+	var wait unix.Timespec // at most this long for the answer: not at all
+	_, _, errno := unix.Syscall(sysGethostuuid, uintptr(unsafe.Pointer(&uuid)), uintptr(unsafe.Pointer(&wait)), 0)
+	if errno != 0 {
+		return "", "", fmt.Errorf("gethostuuid: %w", errno)
+	}
+	return hex.EncodeToString(uuid[:]), "", nil
 }

@@ -25,3 +25,15 @@ func BootID() (string, error) {
 	}
 	return fmt.Sprintf("%x.%06d", tv.Sec, tv.Usec), nil
 }
+
+// machine is the host's id (hostid(1), kept in /etc/hostid) and the time counter in use.
+func machine() (id, source string, err error) {
+	if id, err = unix.Sysctl("kern.hostuuid"); err != nil {
+		return "", "", fmt.Errorf("kern.hostuuid: %w", err)
+	}
+	source, err = unix.Sysctl("kern.timecounter.hardware")
+	if err != nil {
+		return "", "", fmt.Errorf("kern.timecounter.hardware: %w", err)
+	}
+	return id, source, nil
+}

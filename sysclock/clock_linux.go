@@ -23,12 +23,16 @@ type linuxClock struct {
 	steered  bool                           // last is valid
 	lastFreq int64                          // timex units, as last written
 	habit    habit
+	sleep    sleep
 }
 
 var (
 	_ Clock           = (*linuxClock)(nil)
 	_ FrequencyFinder = (*linuxClock)(nil)
+	_ Survivor        = (*linuxClock)(nil)
 	_ Watcher         = (*linuxClock)(nil)
+	_ Notifier        = (*linuxClock)(nil)
+	_ Sleeper         = (*linuxClock)(nil)
 )
 
 const (
@@ -37,6 +41,9 @@ const (
 	// settable are the flags that adjtimex takes at all; the others are its own reports (STA_RONLY in linux/timex.h).
 	settable = unix.STA_PLL | unix.STA_PPSFREQ | unix.STA_PPSTIME | unix.STA_FLL | unix.STA_INS | unix.STA_DEL |
 		unix.STA_UNSYNC | unix.STA_FREQHOLD
+	// watched are the flags that nobody else has a reason to change. UNSYNC is not among them: the kernel sets it itself
+	// when maxerror has grown to 16 s.
+	watched = (settable | unix.STA_NANO) &^ unix.STA_UNSYNC
 	// putBack are the flags that Close restores. Leap second flags are not among them: they were meant for one night.
 	putBack = unix.STA_PLL | unix.STA_FREQHOLD | unix.STA_FLL | unix.STA_PPSFREQ | unix.STA_PPSTIME
 )
@@ -71,6 +78,7 @@ func (c *linuxClock) Read() (Reading, error) {
 	r, err := readBracket(c.habit.enough())
 	if err == nil {
 		c.habit.saw(r.Width)
+		c.sleep.saw(r)
 	}
 	return r, err
 }
@@ -99,6 +107,12 @@ func (c *linuxClock) FromHost(stamp int64) int64 { return stamp }
 // FrequencyFound is the correction that was in force when the clock was opened, a tick other than nominal included.
 func (c *linuxClock) FrequencyFound() float64 {
 	return fractional(int64(c.found.Freq), int64(c.found.Tick))
+}
+
+// Survived looks for the state that Steer alone leaves: the phase loop with its frequency held, ns units, time constant 0 and
+// the nominal tick. No other program known to us steers with STA_FREQHOLD.
+func (c *linuxClock) Survived() bool {
+	return c.found.Status&watched == ours|unix.STA_NANO && c.found.Constant == 0 && c.found.Tick == nominalTick
 }
 
 // Steer writes frequency, the next chunk of the phase and the clock's state in one call. The chunk is what the kernel
@@ -177,15 +191,8 @@ func (c *linuxClock) Step(delta int64) error {
 
 // Limits of adjtimex.
 func (c *linuxClock) Limits() Limits {
-	return Limits{
-		Name:      "adjtimex",
-		Frequency: maxFrequency,
-		Slew:      maxPhaseSlew,
-		Phase:     1,
-		Step:      1,
-		Leaves: "the last frequency, and a slew that the kernel ends by itself: a quarter of the rest each second, " +
-			"at most four seconds' worth of the largest slew rate in all",
-	}
+	l, _ := LimitsOf("linux")
+	return l
 }
 
 // Foreign compares frequency, tick, time constant and status with what Steer wrote last.
@@ -208,9 +215,7 @@ func (c *linuxClock) Foreign() (string, error) {
 	if tx.Constant != 0 {
 		diffs = append(diffs, fmt.Sprintf("time constant is %d, was set to 0", tx.Constant))
 	}
-	// UNSYNC is not compared: the kernel sets it itself when maxerror has grown to 16 s.
-	const compared = (settable | unix.STA_NANO) &^ unix.STA_UNSYNC
-	if got, want := tx.Status&compared, int32(ours|unix.STA_NANO); got != want {
+	if got, want := tx.Status&watched, int32(ours|unix.STA_NANO); got != want {
 		diffs = append(diffs, fmt.Sprintf("status is %#x, was set to %#x", got, want))
 	}
 	return strings.Join(diffs, "; "), nil
@@ -262,7 +267,8 @@ func explain(what string, modes uint32, err error) error {
 	case errors.Is(err, unix.ENOSYS):
 		return fmt.Errorf("adjtimex (%s, modes %#x): %w: %w: a kernel or sandbox without it", what, modes, ErrUnsupported, err)
 	}
-	return fmt.Errorf("adjtimex (%s, modes %#x): %w", what, modes, err)
+	return fmt.Errorf("adjtimex (%s, modes %#x): %w: not an answer that adjtimex(2) knows: look for a sandbox (seccomp) around "+
+		"this program, or use --dry-run", what, modes, err)
 }
 
 // put stores v into a kernel field, whose width differs between machines, and tells whether it fitted.

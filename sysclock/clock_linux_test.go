@@ -228,14 +228,48 @@ func TestLinuxForeign(t *testing.T) {
 	check("")
 }
 
+// The TAI offset is somebody else's: no call of any kind touches it, or anything else that is not written here.
+func TestLinuxWritesNothingElse(t *testing.T) {
+	k := newFakeKernel()
+	k.adjtime = 5
+	c := openFake(t, k)
+	mustSteer(t, c, Steering{Frequency: 10e-6, Phase: 1e9, MaxSlew: 1e-3, Synchronised: true})
+	mustSteer(t, c, Steering{})
+	for _, err := range []error{c.Step(5), c.Step(-second), c.Close()} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const known = unix.ADJ_OFFSET | unix.ADJ_FREQUENCY | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR | unix.ADJ_STATUS | unix.ADJ_TIMECONST |
+		unix.ADJ_SETOFFSET | unix.ADJ_MICRO | unix.ADJ_NANO | unix.ADJ_TICK
+	for i, m := range k.calls {
+		if m == unix.ADJ_OFFSET_SS_READ || m == unix.ADJ_OFFSET_SINGLESHOT {
+			continue
+		}
+		if m&unix.ADJ_TAI != 0 || m&^known != 0 {
+			t.Errorf("call %d has modes %#x", i, m)
+		}
+	}
+	if len(k.calls) < 8 {
+		t.Errorf("%d calls: %#x", len(k.calls), k.calls)
+	}
+}
+
 func TestLinuxRefusals(t *testing.T) {
 	k := newFakeKernel()
 	c := openFake(t, k)
-	for _, r := range []struct{ errno, is error }{
-		{unix.EPERM, ErrPermission}, {unix.EINVAL, unix.EINVAL}, {unix.ENOSYS, ErrUnsupported}, {unix.EFAULT, unix.EFAULT},
+	for _, r := range []struct {
+		errno, is error
+		means     string
+	}{
+		{unix.EPERM, ErrPermission, "CAP_SYS_TIME"}, {unix.EINVAL, unix.EINVAL, "a value outside the kernel's range"},
+		{unix.ENOSYS, ErrUnsupported, "a kernel or sandbox without it"}, {unix.EFAULT, unix.EFAULT, "look for a sandbox"},
+		{unix.EBUSY, unix.EBUSY, "look for a sandbox"}, {unix.EACCES, unix.EACCES, "look for a sandbox"},
 	} {
 		k.refuse = r.errno
-		if _, err := openLinux(k.call); !errors.Is(err, r.is) || !errors.Is(err, r.errno) || !strings.Contains(err.Error(), "adjtimex") {
+		_, err := openLinux(k.call)
+		if !errors.Is(err, r.is) || !errors.Is(err, r.errno) || !strings.HasPrefix(err.Error(), "adjtimex (probe, modes 0x") ||
+			!strings.Contains(err.Error(), r.means) || !strings.Contains(err.Error(), r.errno.Error()) {
 			t.Errorf("Open gave %v", err)
 		}
 		if err := c.Steer(Steering{}); !errors.Is(err, r.is) {

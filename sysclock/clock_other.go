@@ -26,3 +26,8 @@ func readHost() (Reading, error) {
 func BootID() (string, error) {
 	return "", fmt.Errorf("boot id: %w (%s)", ErrUnsupported, runtime.GOOS)
 }
+
+// machine reports ErrUnsupported.
+func machine() (id, source string, err error) {
+	return "", "", fmt.Errorf("id of the machine: %w (%s)", ErrUnsupported, runtime.GOOS)
+}

@@ -156,6 +156,9 @@ func done(name string, proc *windows.LazyProc, args ...uintptr) error {
 	if err == windows.ERROR_PRIVILEGE_NOT_HELD || err == windows.ERROR_ACCESS_DENIED {
 		return fmt.Errorf("%s: %w: %w; run as a service or from an elevated prompt, or use --dry-run", name, ErrPermission, err)
 	}
+	if err == windows.ERROR_INVALID_PARAMETER {
+		return fmt.Errorf("%s: %w: a value outside the system's range", name, err)
+	}
 	return fmt.Errorf("%s: %w", name, err)
 }
 

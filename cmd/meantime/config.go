@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meantime/configs"
+	"meantime/daemon"
 )
 
 func newConfigCommand(out *ui) *cobra.Command {
@@ -112,12 +113,12 @@ func loadConfig(path string, flags ...configs.Override) (configs.Config, string,
 	if file == "" {
 		file = configs.DefaultPath()
 	}
-	config, err := configs.Load(file, flags...)
+	config, err := daemon.Machine().Load(file, flags...)
 	switch {
 	case err == nil || is[configs.Problems](err):
 		return config, file, err
 	case path == "" && errors.Is(err, fs.ErrNotExist):
-		config, err = configs.Parse("", nil, flags...)
+		config, err = daemon.Machine().Parse("", nil, flags...)
 		return config, "", err
 	}
 	return configs.Config{}, file, hinted{fmt.Errorf("%w: %w", errConfigFile, err), readHint(file, err)}

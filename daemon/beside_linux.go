@@ -1,0 +1,86 @@
+package daemon
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// rivals looks through /proc. Processes of containers are there, too; a container that meantime itself runs in hides the host's, and
+// a /proc mounted with hidepid those of other users. What such a daemon writes is noticed all the same (sysclock.Watcher).
+func rivals() ([]rival, error) {
+	all, err := processesOf("/proc")
+	return rivalsAmong(all), err
+}
+
+// processesOf reads a /proc. A process that ends meanwhile is left out.
+func processesOf(proc string) ([]process, error) {
+	entries, err := os.ReadDir(proc)
+	if err != nil {
+		return nil, fmt.Errorf("looking for other time daemons: %w", err)
+	}
+	var all []process
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if p, ok := processOf(filepath.Join(proc, e.Name())); ok {
+			p.pid = pid
+			all = append(all, p)
+		}
+	}
+	return all, nil
+}
+
+// processOf reads one process. It is false for a thread of the kernel and a process that has ended: neither has a command line.
+func processOf(dir string) (p process, ok bool) {
+	line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+	if err != nil || len(line) == 0 {
+		return p, false
+	}
+	p.args = strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")
+	command, _ := os.ReadFile(filepath.Join(dir, "comm"))
+	p.command = strings.TrimSuffix(string(command), "\n")
+	if exe, err := os.Readlink(filepath.Join(dir, "exe")); err == nil { // only one's own, and root all
+		p.program = path.Base(strings.TrimSuffix(exe, " (deleted)"))
+	}
+	p.able = ableToSet(dir)
+	p.unit = unitOf(dir)
+	return p, true
+}
+
+// ableToSet says whether a process may set the clock: it has CAP_SYS_TIME, or could take it up, and is in no user namespace of its
+// own, where the kernel would refuse it all the same. So nobody keeps meantime from starting by the name of a program alone.
+func ableToSet(dir string) bool {
+	if users, err := os.ReadFile(filepath.Join(dir, "uid_map")); err == nil {
+		if f := strings.Fields(string(users)); len(f) != 3 || f[2] != "4294967295" {
+			return false
+		}
+	}
+	status, _ := os.ReadFile(filepath.Join(dir, "status"))
+	for line := range bytes.Lines(status) {
+		if mask, found := bytes.CutPrefix(line, []byte("CapPrm:")); found {
+			caps, err := strconv.ParseUint(strings.TrimSpace(string(mask)), 16, 64)
+			return err != nil || caps&(1<<unix.CAP_SYS_TIME) != 0
+		}
+	}
+	return true // nothing says otherwise
+}
+
+// unitOf is the systemd unit of a process, by its control group.
+func unitOf(dir string) string {
+	groups, _ := os.ReadFile(filepath.Join(dir, "cgroup"))
+	for line := range strings.Lines(string(groups)) {
+		if last := path.Base(strings.TrimSpace(line)); strings.HasSuffix(last, ".service") {
+			return last
+		}
+	}
+	return ""
+}

@@ -1,0 +1,31 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+
+	"meantime/configs"
+)
+
+// The defaults suit every system, and each refuses what its own clock cannot do.
+func TestMachineOf(t *testing.T) {
+	tenPercent := []byte("max_slew: 100000ppm")
+	for goos, refuses := range map[string]string{
+		"linux": "", "windows": "SetSystemTimeAdjustmentPrecise", "darwin": "ntp_adjtime", "freebsd": "ntp_adjtime", "plan9": "",
+	} {
+		m := machineOf(goos)
+		if _, err := m.Parse("f", nil); err != nil {
+			t.Errorf("%s: the defaults: %v", goos, err)
+		}
+		_, err := m.Parse("f", tenPercent)
+		switch {
+		case refuses == "" && err != nil:
+			t.Errorf("%s: %v", goos, err)
+		case refuses != "" && (err == nil || !strings.Contains(err.Error(), refuses) || !strings.Contains(err.Error(), "f:1: max_slew")):
+			t.Errorf("%s: 10 %% gave %v", goos, err)
+		}
+	}
+	if m := machineOf("windows"); m.Slew != 500*configs.PPM {
+		t.Errorf("Windows: %v", m.Slew)
+	}
+}
