@@ -100,8 +100,10 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	case Suspended:
 		n.suspended(in)
 	case Foreign:
-		n.note(Warn, "another program disciplines this clock: what it wrote is written over", Attr{"found", in.What})
-		n.steerAt = min(n.steerAt, at.Now)
+		n.note(Warn, "another program disciplines this clock too: stop it", Attr{"found", in.What})
+		if n.synced { // what it wrote is written over
+			n.steerAt = at.Now
+		}
 	case Stop:
 		n.resign(n.firstSuccessor())
 		n.rememberAt = at.Now
