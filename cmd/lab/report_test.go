@@ -71,7 +71,7 @@ func TestAnalyseFree(t *testing.T) {
 		t.Errorf("failed: %q of %d checks", failed, len(r.Checks))
 	}
 	near(t, "LAN rate", *r.LANRate, 2.5, 0.001)
-	near(t, "oscillators", r.Oscillator, 2.5, 1e-9)
+	near(t, "oscillators", r.Oscillator, 2.5, 0.001)
 	near(t, "start of node 2", *r.Guests[1].Started, 200, 0.001)
 	near(t, "largest disagreement", r.Spread.Max, 200e3, 1)
 	if r.Together != nil {

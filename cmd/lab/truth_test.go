@@ -93,7 +93,7 @@ func TestTimeline(t *testing.T) {
 	near(t, "spread", list[end].spread(), 200e6-750e3, 4)
 	near(t, "rate of clock 2", rate(list, func(i Instant) float64 { return i.Offsets[1] }), -35, 0.001)
 	near(t, "LAN rate", rate(list, Instant.mean), 2.5, 0.001)
-	ppm, err := host.ppm(walls[0])
+	ppm, _, err := host.ppm(walls[0], walk{})
 	if err != nil {
 		t.Fatal(err)
 	}
