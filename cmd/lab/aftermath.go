@@ -228,7 +228,8 @@ func (e *evidence) compareOthers(f *Aftermath, before, after []Instant) {
 		return
 	}
 	old := rate(before, middle)
-	f.RateMoved = known(rate(after, middle) - old)
+	// Without what is drawn between the last sample before the fault and the first one after it.
+	f.RateMoved = known(rate(between(after, at+maxGap, at+rateSpan), middle) - old)
 	var x, y []float64
 	for _, t := range before {
 		x, y = append(x, float64(t.At)), append(y, middle(t))

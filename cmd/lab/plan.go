@@ -155,6 +155,11 @@ func (r *runFlags) complete(p *Plan, changed func(flag string) bool) error {
 	if err := p.check(); err != nil {
 		return err
 	}
+	for _, f := range list {
+		if err := checkFault(f, p); err != nil {
+			return fmt.Errorf("--faults: %w", err)
+		}
+	}
 	if err := r.oscillators(p); err != nil {
 		return err
 	}
@@ -216,11 +221,6 @@ func (p *Plan) check() error {
 	for _, line := range p.Set {
 		if program, _, ok := strings.Cut(line, ":"); !ok || !isMeantime(program) && !isChrony(program) {
 			return fmt.Errorf("--set %q: write a program that has a configuration, a colon, and the line", line)
-		}
-	}
-	for _, f := range p.faults() {
-		if err := checkFault(f, p); err != nil {
-			return fmt.Errorf("--faults: %w", err)
 		}
 	}
 	return checkPoll(p.Program, p.Poll)

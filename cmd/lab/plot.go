@@ -12,9 +12,9 @@ import (
 
 // Sizes of a picture, in pixels. Panels lie one below the other, all with the same scales.
 const (
-	panelWidth, panelHeight             = 1400, 420
-	panelTop, panelSide, panelUnder     = 70, 40, 40
-	panelFont, panelTitle, legendHeight = 15, 21, 20
+	panelWidth, panelHeight             = 1400, 440
+	panelTop, panelSide, panelUnder     = 88, 40, 40
+	panelFont, panelTitle, legendHeight = 15, 21, 36
 )
 
 const (
@@ -57,11 +57,12 @@ func plot(w io.Writer, results []*Result) error {
 		}
 	}
 	for i, r := range results {
-		fmt.Fprintf(&b, `<g transform="translate(0,%d)">`+"\n", i*panelHeight)
+		// A panel fills what is around it: so it gets a frame of its own size.
+		fmt.Fprintf(&b, `<svg y="%d" width="%d" height="%d">`+"\n", i*panelHeight, panelWidth, panelHeight)
 		if err := panel(r, top, end).Render(chartdraw.SVG, &b); err != nil {
 			return err
 		}
-		b.WriteString("\n</g>\n")
+		b.WriteString("\n</svg>\n")
 	}
 	b.WriteString("</svg>\n")
 	_, err := w.Write(b.Bytes())
@@ -197,14 +198,14 @@ func (p pen) deeds(r *Result) {
 // head writes what the panel shows, what it came to, and which colour is which node.
 func (p pen) head(r *Result) {
 	title := fmt.Sprintf("%s: true offset of each kernel's clock from their mean", r.Plan.Program)
-	end := p.text(p.box.Left, 26, panelTitle, inkColor, title)
+	p.text(p.box.Left, 26, panelTitle, inkColor, title)
 	if s := r.Spread; s != nil {
-		p.text(end+20, 26, panelFont, greyColor, fmt.Sprintf("apart after %v: median %.1f µs, p99 %.1f µs; rate %s ppm, oscillators %+.2f",
+		p.text(p.box.Left, 48, panelFont, greyColor, fmt.Sprintf("apart after %v: median %.1f µs, p99 %.1f µs; rate %s ppm, oscillators %+.2f",
 			r.Plan.Settle, s.Median, s.P99, figure(r.LANRate, "%+.2f"), r.Oscillator))
 	}
 	x := p.box.Left
 	for i, g := range r.Guests {
-		p.fill(x, legendHeight+26, x+20, legendHeight+32, nodeColor(i))
-		x = 20 + p.text(x+26, legendHeight+34, panelFont, inkColor, fmt.Sprintf("node %d (%+g ppm)", g.Node, g.Set.PPM))
+		p.fill(x, legendHeight+25, x+20, legendHeight+31, nodeColor(i))
+		x = 30 + p.text(x+26, legendHeight+34, panelFont, inkColor, fmt.Sprintf("node %d (%+g ppm)", g.Node, g.Set.PPM))
 	}
 }

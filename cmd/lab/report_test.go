@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// write writes the files of a made-up run: 12 s of clocks that run free, or as bend says.
+// write writes the files of a made-up run: clocks that run free, or as bend says.
 func write(t *testing.T, plan Plan, bend func(i int, line Line) Line) string {
 	t.Helper()
-	const length = 12 * time.Second
+	length := plan.For
 	dir := t.TempDir()
 	must := func(err error) {
 		t.Helper()
