@@ -29,8 +29,6 @@ const (
 	bridge = "br0"
 	// guestMemory is enough for a Go program and its kernel, and small enough for a dozen guests.
 	guestMemory = "160M"
-	// subnet holds the guests: node n is subnet.n. It exists in the bed's namespace and in the guests only.
-	subnet = "10.52.5."
 )
 
 // bed is the LAN: it lives in a process of its own that is the first of new PID, mount and network namespaces. When

@@ -171,7 +171,8 @@ func (c *Comparison) typical() []*Result {
 func (c *Comparison) table() []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "pair\tprogram\tmedian µs\tp95\tp99\tmax\t< 1 ms s\tLAN ppm\toff mean\ttakeover s\tp99 after\tCPU %\tRSS MB\tpackets\tothers %\tchecks\t")
+	fmt.Fprintln(w, "pair\tprogram\tmedian µs\tp95\tp99\tmax\t< 1 ms s\tLAN ppm\toff mean\t"+
+		"takeover s\tp99 after\tCPU %\tRSS MB\tpackets\tothers %\tchecks\t")
 	for _, row := range slices.Concat(c.Rows, c.Medians) {
 		pair, checks := fmt.Sprint(row.Pair), "ok"
 		if row.Pair == 0 {
@@ -216,7 +217,8 @@ type comparing struct {
 // register adds the flags of `lab compare`.
 func (c *comparing) register(f *pflag.FlagSet) {
 	c.flags.registerBed(f, &c.plan)
-	f.StringSliceVar(&c.programs, "programs", []string{programMeantime, programOrphan}, "programs to run in turns; the second is the first rival")
+	f.StringSliceVar(&c.programs, "programs", []string{programMeantime, programOrphan},
+		"programs to run in turns; the second is the first rival")
 	f.IntVar(&c.pairs, "pairs", defaultPairs, "how often each program runs")
 	f.Float64Var(&c.ratio, "expect-ratio", 0, "fail unless the first program's median is at most this many times the first rival's")
 	f.BoolVar(&c.asJSON, "json", false, "print JSON")

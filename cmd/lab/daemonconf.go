@@ -8,6 +8,9 @@ import (
 )
 
 const (
+	// subnet holds the guests: node n is subnet.n. It exists in the bed's namespace and in the guests only.
+	subnet = "10.52.5."
+
 	// stateDir and driftFile are where the daemons remember things: on a guest's own file system, which lasts as long as
 	// the guest, and so longer than a daemon that is killed.
 	stateDir  = "/run/meantime"

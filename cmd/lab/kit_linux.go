@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -179,7 +180,24 @@ func prepare(ctx context.Context, plan Plan, work string) error {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
+	if err := checkConf(ctx, &plan, order.Argv, filepath.Join(work, fileConf)); err != nil {
+		return err
+	}
 	return writeJSON(filepath.Join(work, fileOrder), &order)
+}
+
+// checkConf lets the daemon look at its configuration before any kernel is booted for it. A rival runs in guests only.
+func checkConf(ctx context.Context, plan *Plan, argv []string, path string) error {
+	if !isMeantime(plan.Program) {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte(daemonConf(plan, 1)), 0o644); err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, argv[0], "config", "check", "--config", path).CombinedOutput(); err != nil {
+		return fmt.Errorf("--program %s: %w\n%s", plan.Program, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // buildProgram builds what the guests are to run and returns its command.

@@ -191,7 +191,8 @@ func forgetClock() error {
 	for _, t := range []unix.Timex{
 		{Modes: unix.ADJ_STATUS | unix.ADJ_OFFSET | unix.ADJ_NANO, Status: unix.STA_PLL | unix.STA_FREQHOLD},
 		{
-			Modes:  unix.ADJ_STATUS | unix.ADJ_FREQUENCY | unix.ADJ_TICK | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR | unix.ADJ_TIMECONST | unix.ADJ_MICRO,
+			Modes: unix.ADJ_STATUS | unix.ADJ_FREQUENCY | unix.ADJ_TICK | unix.ADJ_MAXERROR | unix.ADJ_ESTERROR |
+				unix.ADJ_TIMECONST | unix.ADJ_MICRO,
 			Status: unix.STA_UNSYNC, Tick: nominalTick, Maxerror: 16_000_000, Esterror: 16_000_000, Constant: 2,
 		},
 	} {
