@@ -326,9 +326,3 @@ func (b *bed) end(ctx context.Context) {
 
 // touch makes an empty file.
 func touch(path string) error { return os.WriteFile(path, nil, 0o644) }
-
-// exists says that there is a file.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}

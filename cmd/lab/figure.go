@@ -87,10 +87,13 @@ func (r *Result) measure(e *evidence) {
 	if at, ok := together(r.timeline, r.Within); ok {
 		r.Together = new(at.Seconds())
 	}
+	if at, ok := converged(r.timeline, r.Within); ok {
+		r.Converged = new(at.Seconds())
+	}
 	if first, ok := e.firstPacket(); ok {
 		r.First = new(first.Seconds())
-		if r.Together != nil {
-			r.Reached = new(*r.Together - first.Seconds())
+		if r.Converged != nil {
+			r.Reached = new(max(0, *r.Converged-first.Seconds()))
 		}
 	}
 	r.Oscillator = e.oscillators(r.Guests)
@@ -99,13 +102,26 @@ func (r *Result) measure(e *evidence) {
 	r.measureClocks()
 }
 
+// judgedFrom is where the figures begin: after settling, and once the clocks have converged. How long that took is a figure of
+// its own, and clocks that part later do not move it.
+func (r *Result) judgedFrom() time.Duration {
+	from := r.Plan.Settle
+	if r.Converged != nil {
+		at := time.Duration(*r.Converged * 1e9)
+		if len(between(r.timeline, at, maxFor)) >= minSamples {
+			from = max(from, at)
+		}
+	}
+	return from
+}
+
 // measureClocks takes the figures from the timeline.
 func (r *Result) measureClocks() {
 	if len(r.timeline) == 0 {
 		return
 	}
 	first, last := r.timeline[0], r.timeline[len(r.timeline)-1]
-	judged := between(r.timeline, r.Plan.Settle, maxFor)
+	judged := between(r.timeline, r.judgedFrom(), maxFor)
 	for i := range r.Guests {
 		g := &r.Guests[i]
 		g.Started, g.Ended = new(first.Offsets[i]/1e6), new(last.Offsets[i]/1e6)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -116,7 +115,8 @@ func TestKernelsKill(t *testing.T) {
 // TestKernelsDeeds does everything else to daemons that can be done to them, and to a clock.
 func TestKernelsDeeds(t *testing.T) {
 	requireKernels(t)
-	r := runLab(t, "--program", "meantime", "--for", "16s", "--settle", "2s", "--keep", t.TempDir(), "--faults",
+	kept := t.TempDir()
+	r := runLab(t, "--program", "meantime", "--for", "16s", "--settle", "2s", "--keep", kept, "--faults",
 		"step:1@3s~10s,freeze:2@4s+3s,stop:3@4s+2s,power:4@4s+3s~-5s,wipe:3@8s+2s,cut:2@9s+2s")
 	for _, a := range r.Aftermaths {
 		if a.Error != "" {
@@ -135,7 +135,7 @@ func TestKernelsDeeds(t *testing.T) {
 		t.Errorf("a step of 10 s moved the clock by %.3f s", by)
 	}
 	for node, want := range map[int]int{1: 1, 2: 1, 3: 3, 4: 2} {
-		log, err := os.ReadFile(filepath.Join(r.Plan.Keep, fmt.Sprintf("g%d", node), fileLog))
+		log, err := os.ReadFile(filepath.Join(guestDir(kept, node), fileLog))
 		if got := bytes.Count(log, []byte("msg=running")); err != nil || got != want {
 			t.Errorf("node %d: its daemon started %d times, want %d; %v", node, got, want, err)
 		}

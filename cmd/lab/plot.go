@@ -200,8 +200,8 @@ func (p pen) head(r *Result) {
 	title := fmt.Sprintf("%s: true offset of each kernel's clock from their mean", r.Plan.Program)
 	p.text(p.box.Left, 26, panelTitle, inkColor, title)
 	if s := r.Spread; s != nil {
-		p.text(p.box.Left, 48, panelFont, greyColor, fmt.Sprintf("apart after %v: median %.1f µs, p99 %.1f µs; rate %s ppm, oscillators %+.2f",
-			r.Plan.Settle, s.Median, s.P99, figure(r.LANRate, "%+.2f"), r.Oscillator))
+		p.text(p.box.Left, 48, panelFont, greyColor, fmt.Sprintf("apart from %v on: median %.1f µs, p99 %.1f µs; rate %s ppm, oscillators %+.2f",
+			r.judgedFrom(), s.Median, s.P99, figure(r.LANRate, "%+.2f"), r.Oscillator))
 	}
 	x := p.box.Left
 	for i, g := range r.Guests {

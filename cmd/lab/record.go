@@ -171,3 +171,9 @@ func readJSON(path string, v any) error {
 	}
 	return nil
 }
+
+// exists says that there is a file.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -27,8 +27,9 @@ type Result struct {
 	Within     time.Duration `json:"within_ns"`
 	Together   *float64      `json:"together_s"`           // from when on all stayed within that; null: they did not
 	First      *float64      `json:"first_packet_s"`       // when the first daemon sent its first packet; null: none did
-	Reached    *float64      `json:"reached_s"`            // from there until all stayed together
-	Spread     *Spread       `json:"spread"`               // after settling
+	Converged  *float64      `json:"converged_s"`          // when all were first within that for five seconds; null: never
+	Reached    *float64      `json:"reached_s"`            // from the first packet until then
+	Spread     *Spread       `json:"spread"`               // after settling and converging
 	LANRate    *float64      `json:"lan_rate_ppm"`         // of the guests that no fault kept off
 	Oscillator float64       `json:"oscillators_mean_ppm"` // as they really ran after settling
 	Daemons    *Daemons      `json:"daemons"`              // null: no program that sends packets

@@ -81,11 +81,11 @@ func (r *Result) guestTable(b *bytes.Buffer) {
 
 // lanLines say how the LAN as a whole did.
 func (r *Result) lanLines(b *bytes.Buffer) {
-	fmt.Fprintf(b, "all within %v from: %s s after the start, %s s after the first packet, to the end\n",
-		r.Within, figure(r.Together, "%.1f"), figure(r.Reached, "%.1f"))
+	fmt.Fprintf(b, "all within %v: first %s s after the start, %s s after the first packet; to the end from %s s on\n",
+		r.Within, figure(r.Converged, "%.1f"), figure(r.Reached, "%.1f"), figure(r.Together, "%.1f"))
 	if s := r.Spread; s != nil {
-		fmt.Fprintf(b, "disagreement after %v: median %.1f µs, p95 %.1f µs, p99 %.1f µs, max %.1f µs\n",
-			r.Plan.Settle, s.Median, s.P95, s.P99, s.Max)
+		fmt.Fprintf(b, "disagreement from %v on: median %.1f µs, p95 %.1f µs, p99 %.1f µs, max %.1f µs\n",
+			r.judgedFrom(), s.Median, s.P95, s.P99, s.Max)
 	}
 	fmt.Fprintf(b, "LAN rate: %s ppm; mean of the oscillators: %+.3f ppm\n", figure(r.LANRate, "%+.3f"), r.Oscillator)
 	if d := r.Daemons; d != nil {

@@ -261,6 +261,28 @@ func together(list []Instant, limit time.Duration) (time.Duration, bool) {
 	return list[i].At, true
 }
 
+// convergedFor is how long clocks must stay together to have converged.
+const convergedFor = 5 * time.Second
+
+// converged is when all clocks were first within limit of one another and stayed so for a while, or to the end; false if never.
+func converged(list []Instant, limit time.Duration) (time.Duration, bool) {
+	begin := -1
+	for i, t := range list {
+		switch {
+		case t.spread() >= float64(limit):
+			begin = -1
+		case begin < 0:
+			begin = i
+		case t.At-list[begin].At >= convergedFor:
+			return list[begin].At, true
+		}
+	}
+	if begin < 0 {
+		return 0, false
+	}
+	return list[begin].At, true
+}
+
 // rate is the slope in ppm of what pick takes from each instant.
 func rate(list []Instant, pick func(Instant) float64) float64 {
 	x, y := make([]float64, len(list)), make([]float64, len(list))
