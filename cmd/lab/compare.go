@@ -41,7 +41,8 @@ type Row struct {
 	P95     *float64 `json:"p95_us"`
 	P99     *float64 `json:"p99_us"`
 	Max     *float64 `json:"max_us"`
-	Reached *float64 `json:"reached_s"`
+	Settled *float64 `json:"converged_s"` // from the start of the daemons
+	Reached *float64 `json:"reached_s"`   // from their first packet
 	Rate    *float64 `json:"lan_rate_ppm"`
 	RateOff *float64 `json:"lan_rate_off_ppm"` // from the mean of the oscillators
 	Takes   *float64 `json:"takeover_s"`
@@ -63,7 +64,7 @@ type Ratio struct {
 
 // rowOf takes the row out of a run.
 func rowOf(pair int, r *Result) Row {
-	row := Row{Pair: pair, Program: r.Plan.Program, Reached: r.Reached, Rate: r.LANRate, Passed: r.passed()}
+	row := Row{Pair: pair, Program: r.Plan.Program, Settled: r.Converged, Reached: r.Reached, Rate: r.LANRate, Passed: r.passed()}
 	if s := r.Spread; s != nil {
 		row.Median, row.P95, row.P99, row.Max = &s.Median, &s.P95, &s.P99, &s.Max
 	}
@@ -87,7 +88,7 @@ func rowOf(pair int, r *Result) Row {
 // columns are the figures of a row, in the order of the table.
 func (r *Row) columns() []**float64 {
 	return []**float64{
-		&r.Median, &r.P95, &r.P99, &r.Max, &r.Reached, &r.Rate, &r.RateOff, &r.Takes, &r.After, &r.CPU, &r.RSS, &r.Packets, &r.Others,
+		&r.Median, &r.P95, &r.P99, &r.Max, &r.Settled, &r.Reached, &r.Rate, &r.RateOff, &r.Takes, &r.After, &r.CPU, &r.RSS, &r.Packets, &r.Others,
 	}
 }
 
@@ -171,7 +172,7 @@ func (c *Comparison) typical() []*Result {
 func (c *Comparison) table() []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "pair\tprogram\tmedian µs\tp95\tp99\tmax\t< 1 ms s\tLAN ppm\toff mean\t"+
+	fmt.Fprintln(w, "pair\tprogram\tmedian µs\tp95\tp99\tmax\t< 1 ms s\tof packet s\tLAN ppm\toff mean\t"+
 		"takeover s\tp99 after\tCPU %\tRSS MB\tpackets\tothers %\tchecks\t")
 	for _, row := range slices.Concat(c.Rows, c.Medians) {
 		pair, checks := fmt.Sprint(row.Pair), "ok"
@@ -200,7 +201,7 @@ func (c *Comparison) table() []byte {
 
 // columnFormats are those of Row.columns.
 var columnFormats = []string{
-	"%.1f", "%.1f", "%.1f", "%.1f", "%.1f", "%+.2f", "%+.2f", "%.2f", "%.2f", "%.2f", "%.1f", "%.1f", "%.0f",
+	"%.1f", "%.1f", "%.1f", "%.1f", "%.1f", "%.1f", "%+.2f", "%+.2f", "%.2f", "%.2f", "%.2f", "%.1f", "%.1f", "%.0f",
 }
 
 // comparing is what `lab compare` was asked for.

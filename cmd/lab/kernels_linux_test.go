@@ -92,7 +92,7 @@ func TestKernelsMeantime(t *testing.T) {
 // TestKernelsKill is the other promise: the master dies without a word, another takes over, and the others stay together.
 func TestKernelsKill(t *testing.T) {
 	requireKernels(t)
-	r := runLab(t, "--program", "meantime", "--for", "45s", "--settle", "25s", "--kill", "master@30s", "--expect-within", "1ms", "--realtime")
+	r := runLab(t, "--program", "meantime", "--for", "38s", "--settle", "20s", "--kill", "master@25s", "--expect-within", "1ms", "--realtime")
 	if !r.passed() {
 		t.Errorf("failed: %s", verdicts(r))
 	}
@@ -147,7 +147,7 @@ func TestKernelsDeeds(t *testing.T) {
 func TestKernelsCompare(t *testing.T) {
 	requireKernels(t, programOrphan)
 	const goal, slack = 0.5, 5
-	c, plans, err := compared("--pairs", "1", "--for", "45s", "--settle", "25s", "--realtime")
+	c, plans, err := compared("--pairs", "1", "--for", "42s", "--settle", "22s", "--realtime")
 	if err != nil {
 		t.Fatal(err)
 	}
