@@ -65,7 +65,11 @@ func TestFiguresQuiet(t *testing.T) {
 	}
 	for at := time.Second; at < 60*time.Second; at += time.Second {
 		// The middle clock is where the mean is; the others are 10 µs from it. That of node 3 is believed to be better.
-		m.vitals[1] = append(m.vitals[1], Vital{TSC: counterAt(at), MaxError: 40, PID: 7, CPU: int64(at / 50), RSS: 3e6})
+		v := Vital{TSC: counterAt(at), MaxError: 40, PID: 7, CPU: int64(at / 50), RSS: 3e6}
+		if at > 30*time.Second { // another process: its count is no sequel of the first one's
+			v.PID, v.CPU = 9, v.CPU+5e9
+		}
+		m.vitals[1] = append(m.vitals[1], v)
 		m.vitals[2] = append(m.vitals[2], Vital{TSC: counterAt(at), MaxError: 40, PID: 8, CPU: int64(at / 25), RSS: 5e6, Status: statusUnsync})
 		m.vitals[3] = append(m.vitals[3], Vital{TSC: counterAt(at), MaxError: 9})
 	}
@@ -111,7 +115,7 @@ func TestFiguresFaults(t *testing.T) {
 			if i == 0 && at > killed && at < back {
 				line[k].NS += int64((at - killed).Seconds() * 5e3)
 			}
-			if i == 2 && at > stepped {
+			if i == 2 && at > stepped-20*time.Millisecond { // seen before it was noted
 				line[k].NS += 10e9
 			}
 		}
@@ -126,6 +130,9 @@ func TestFiguresFaults(t *testing.T) {
 			m.packets = append(m.packets, Packet{TSC: counterAt(at), Node: leader, Service: portPoll, Kind: kindPoll})
 		}
 		m.packets = append(m.packets, Packet{TSC: counterAt(at) + 1, Node: 3, Service: portPoll, Kind: kindPoll + 1})
+		if at == killed { // its last poll was on the way
+			m.packets = append(m.packets, Packet{TSC: counterAt(at) + 2, Node: 1, Service: portPoll, Kind: kindPoll})
+		}
 		v := Vital{TSC: counterAt(at + 10*time.Millisecond), FreqPPM: -at.Seconds(), PID: 7}
 		if at > killed && at < started {
 			v.PID = 0
@@ -134,7 +141,7 @@ func TestFiguresFaults(t *testing.T) {
 	}
 	m.deeds = map[int][]Deed{
 		1: {{Node: 1, Verb: verbKill, TSC: counterAt(killed)}, {Node: 1, Verb: verbStart, TSC: counterAt(started)}},
-		3: {{Fault: 1, Node: 3, Verb: verbStep, TSC: counterAt(stepped), Amount: 10 * time.Second}},
+		3: {{Fault: 1, Node: 3, Verb: verbStep, TSC: counterAt(stepped + 20*time.Millisecond), Amount: 10 * time.Second}},
 	}
 	r := m.analyse(t)
 	if len(r.Aftermaths) != 2 {
