@@ -92,7 +92,8 @@ func TestKernelsMeantime(t *testing.T) {
 // TestKernelsKill is the other promise: the master dies without a word, another takes over, and the others stay together.
 func TestKernelsKill(t *testing.T) {
 	requireKernels(t)
-	r := runLab(t, "--program", "meantime", "--for", "38s", "--settle", "20s", "--kill", "master@25s", "--expect-within", "1ms", "--realtime")
+	r := runLab(t, "--program", "meantime", "--for", "38s", "--settle", "20s", "--kill", "master@25s", "--expect-within", "1ms", "--expect-by", "35s",
+		"--realtime")
 	if !r.passed() {
 		t.Errorf("failed: %s", verdicts(r))
 	}
