@@ -196,9 +196,6 @@ type Instant struct {
 	Absent  []bool        // guests that do not count, because of a fault; nil: all count
 }
 
-// absent says that guest i does not count.
-func (i Instant) absent(guest int) bool { return i.Absent != nil && i.Absent[guest] }
-
 // counted are the offsets of the guests that count; without any, of all: then the LAN is what is left of it.
 func (i Instant) counted() []float64 {
 	if i.Absent == nil {
