@@ -29,8 +29,6 @@ const (
 	bridge = "br0"
 	// guestMemory is enough for a Go program and its kernel, and small enough for a dozen guests.
 	guestMemory = "160M"
-	// subnet holds the guests: node n is subnet.n. It exists in the bed's namespace and in the guests only.
-	subnet = "10.52.5."
 )
 
 // bed is the LAN: it lives in a process of its own that is the first of new PID, mount and network namespaces. When
@@ -40,6 +38,8 @@ type bed struct {
 	order  Order
 	record BedRecord
 	guests []*guest
+	ether  *sniffer
+	agenda agenda
 }
 
 // bedMain is the bed's process.
@@ -210,7 +210,12 @@ func startFirst(cmd *exec.Cmd) error {
 
 // watch starts the programs, samples the machine's clocks while they run, and stops them.
 func (b *bed) watch(ctx context.Context) error {
-	stopSampler := sampler(filepath.Join(b.work, fileHost), "")
+	stopSampler := sampler(filepath.Join(b.work, fileHost), "", nil)
+	var err error
+	if b.ether, err = sniff(filepath.Join(b.work, filePackets), b.order.Plan.Program, len(b.guests)); err != nil {
+		return err
+	}
+	b.agenda = agenda{count: len(b.guests), faults: b.order.Plan.faults()}
 	// The start must lie within the machine's samples, also the part of it before the first tick.
 	time.Sleep(2 * samplePeriod)
 	before, err := readCounters(len(b.guests))
@@ -222,7 +227,7 @@ func (b *bed) watch(ctx context.Context) error {
 	if err := touch(filepath.Join(b.work, fileGo)); err != nil {
 		return err
 	}
-	running := b.wait(ctx)
+	running := b.wait(ctx, began)
 	b.record.Ran = time.Since(began)
 	after, err := readCounters(len(b.guests))
 	if err != nil {
@@ -233,7 +238,7 @@ func (b *bed) watch(ctx context.Context) error {
 	}
 	b.record.count(before, after)
 	b.end(ctx)
-	if err := errors.Join(running, stopSampler()); err != nil {
+	if err := errors.Join(running, b.ether.stop(), stopSampler()); err != nil {
 		b.record.Interrupted = err.Error()
 	}
 	if err := writeJSON(filepath.Join(b.work, fileBed), &b.record); err != nil {
@@ -242,8 +247,8 @@ func (b *bed) watch(ctx context.Context) error {
 	return running
 }
 
-// wait waits out the run: its time, or until all programs have ended where they are to end by themselves.
-func (b *bed) wait(ctx context.Context) error {
+// wait waits out the run, and deals out its faults: its time, or until all programs have ended where they are to end by themselves.
+func (b *bed) wait(ctx context.Context, began time.Time) error {
 	limit := time.NewTimer(b.order.Plan.For)
 	defer limit.Stop()
 	ticks := time.NewTicker(pollPeriod)
@@ -259,6 +264,9 @@ func (b *bed) wait(ctx context.Context) error {
 			return nil
 		case <-ticks.C:
 		}
+		if err := b.deal(ctx, time.Since(began)); err != nil {
+			return err
+		}
 		ended := 0
 		for _, g := range b.guests {
 			if err := g.alive(); err != nil {
@@ -272,6 +280,32 @@ func (b *bed) wait(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// deal does what the agenda has for this moment, or asks the guests to.
+func (b *bed) deal(ctx context.Context, now time.Duration) error {
+	for _, d := range b.agenda.due(now, b.ether.master) {
+		g := b.guests[d.Node-1]
+		if d.Verb == verbCut || d.Verb == verbMend {
+			line := "link set " + tap(d.Node-1) + " nomaster"
+			if d.Verb == verbMend {
+				line = "link set " + tap(d.Node-1) + " master " + bridge
+			}
+			d.TSC = rdtsc()
+			if out, err := exec.CommandContext(ctx, b.order.IP, strings.Fields(line)...).CombinedOutput(); err != nil {
+				return fmt.Errorf("ip %s: %w: %s", line, err, strings.TrimSpace(string(out)))
+			}
+			b.record.Deeds = append(b.record.Deeds, d)
+			continue
+		}
+		g.deeds++
+		// Under another name first: the guest must never see half of it.
+		draft, path := filepath.Join(g.dir, "draft"), filepath.Join(g.dir, fileDeed+strconv.Itoa(g.deeds))
+		if err := errors.Join(writeJSON(draft, &d), os.Rename(draft, path)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // end waits until the guests have powered off and kills those that do not.
@@ -292,9 +326,3 @@ func (b *bed) end(ctx context.Context) {
 
 // touch makes an empty file.
 func touch(path string) error { return os.WriteFile(path, nil, 0o644) }
-
-// exists says that there is a file.
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}

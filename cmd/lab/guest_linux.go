@@ -26,6 +26,8 @@ type guest struct {
 	dir  string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the kernel has ended
+
+	deeds int // that it was asked to suffer
 }
 
 // startGuest boots the kernel of node i+1.
@@ -36,6 +38,11 @@ func startGuest(work string, order *Order, own *GuestOrder, i int) (*guest, erro
 	}
 	if err := writeJSON(filepath.Join(g.dir, fileGuest), own); err != nil {
 		return nil, err
+	}
+	if text := daemonConf(&order.Plan, g.node); text != "" {
+		if err := os.WriteFile(filepath.Join(g.dir, fileConf), []byte(text), 0o644); err != nil {
+			return nil, err
+		}
 	}
 	console, err := os.Create(filepath.Join(g.dir, fileConsole))
 	if err != nil {
@@ -60,6 +67,13 @@ func startGuest(work string, order *Order, own *GuestOrder, i int) (*guest, erro
 			return nil, err
 		}
 		g.cmd.Env = append(g.cmd.Env, bend(order.Plan.Nodes[i], filepath.Join(work, filePreload), ring)...)
+		if wander := order.Plan.Wander; wander > 0 {
+			path := filepath.Join(g.dir, fileWalk)
+			if err := draw(order.Plan.Seed, g.node, wander, hardLimit(&order.Plan)).write(path); err != nil {
+				return nil, err
+			}
+			g.cmd.Env = append(g.cmd.Env, "MEANTIME_LAB_WALK="+path)
+		}
 	}
 	start := g.cmd.Start
 	if order.Plan.Realtime {
@@ -103,9 +117,11 @@ func guestOrder(work string, order *Order, i int) *GuestOrder {
 		},
 		Offset: order.Plan.Nodes[i].Offset,
 		Limit:  hardLimit(&order.Plan),
+		Faulty: order.Plan.Faults != "",
+		Memory: []string{stateDir, driftFile},
 	}
 	for _, word := range order.Argv {
-		o.Argv = append(o.Argv, strings.ReplaceAll(word, rolePlaceholder, role))
+		o.Argv = append(o.Argv, strings.ReplaceAll(word, confPlaceholder, filepath.Join(guestDir(work, i+1), fileConf)))
 	}
 	return o
 }
@@ -221,29 +237,27 @@ func inhabit(order *GuestOrder) error {
 	return setWall(order.Wall, order.Hz, order.Offset)
 }
 
-// serve samples the guest's clocks, runs its program when told to start and ends it when told to stop.
+// serve samples the guest's clocks, runs its program when told to start, does to it what the bed asks for, and ends it when told
+// to stop.
 func serve(dir string, order *GuestOrder, record *GuestRecord) (err error) {
-	stopSampler := sampler(filepath.Join(dir, fileSamples), filepath.Join(dir, fileRing))
-	defer func() { err = errors.Join(err, stopSampler()) }()
+	p := newProgram(dir, order)
+	vitals, err := newNurse(filepath.Join(dir, fileVitals), &p.pid)
+	if err != nil {
+		return err
+	}
+	stopSampler := sampler(filepath.Join(dir, fileSamples), filepath.Join(dir, fileRing), vitals.look)
+	defer func() { err = errors.Join(err, stopSampler(), vitals.close()) }()
 	if err := touch(filepath.Join(dir, fileReady)); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(order.Limit)
-	if err := awaitFile(filepath.Join(order.Work, fileGo), nil, pollPeriod, deadline); err != nil {
+	if err := awaitFile(filepath.Join(order.Work, fileGo), pollPeriod, deadline, nil); err != nil {
 		return err
 	}
-	p, err := startProgram(dir, order)
-	if err != nil {
+	if err := p.start(); err != nil {
 		return err
 	}
-	stop := filepath.Join(order.Work, fileStop)
-	err = awaitFile(stop, p.done, lazyPeriod, deadline)
-	if record.Early = p.ended(); record.Early && err == nil {
-		// Others may still run: the clocks are watched to the end all the same.
-		if err = touch(filepath.Join(dir, fileExited)); err == nil {
-			err = awaitFile(stop, nil, lazyPeriod, deadline)
-		}
-	}
+	err = attend(p, dir, record, deadline)
 	during, err1 := readTimex()
 	p.stop(record)
 	after, err2 := readTimex()
@@ -251,78 +265,37 @@ func serve(dir string, order *GuestOrder, record *GuestRecord) (err error) {
 	return errors.Join(err, err1, err2)
 }
 
-// awaitFile waits for a file of the bed, looking for it once a period, or until other is closed; a nil other never is.
-func awaitFile(path string, other <-chan struct{}, period time.Duration, deadline time.Time) error {
+// attend watches over the program until the bed says stop. Of a program that ended by itself it says so, and goes on: others may
+// still run, and the clocks are watched to the end.
+func attend(p *program, dir string, record *GuestRecord, deadline time.Time) error {
+	period := lazyPeriod
+	if p.order.Faulty {
+		period = deedPeriod
+	}
+	return awaitFile(filepath.Join(p.order.Work, fileStop), period, deadline, func() error {
+		if p.early() && !record.Early {
+			record.Early = true
+			return touch(filepath.Join(dir, fileExited))
+		}
+		if !p.order.Faulty {
+			return nil
+		}
+		return p.suffer()
+	})
+}
+
+// awaitFile waits for a file of the bed, looking for it once a period, and calls also each time that it is not there.
+func awaitFile(path string, period time.Duration, deadline time.Time, also func() error) error {
 	for !exists(path) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("no %s in time", filepath.Base(path))
 		}
-		select {
-		case <-other:
-			return nil
-		case <-time.After(period):
+		if also != nil {
+			if err := also(); err != nil {
+				return err
+			}
 		}
+		time.Sleep(period)
 	}
 	return nil
-}
-
-// program is what runs in a guest; without a command it is nothing that never ends.
-type program struct {
-	cmd  *exec.Cmd
-	done chan struct{}
-}
-
-// startProgram starts the guest's program, its output in a file.
-func startProgram(dir string, order *GuestOrder) (*program, error) {
-	p := &program{done: make(chan struct{})}
-	if len(order.Argv) == 0 {
-		return p, nil
-	}
-	log, err := os.Create(filepath.Join(dir, fileLog))
-	if err != nil {
-		return nil, err
-	}
-	defer log.Close()
-	p.cmd = exec.Command(order.Argv[0], order.Argv[1:]...)
-	p.cmd.Env, p.cmd.Dir = order.Env, dir
-	p.cmd.Stdout, p.cmd.Stderr = log, log
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() {
-		_ = p.cmd.Wait() // its state is looked at below
-		close(p.done)
-	}()
-	return p, nil
-}
-
-// ended says that the program has ended.
-func (p *program) ended() bool {
-	select {
-	case <-p.done:
-		return true
-	default:
-		return false
-	}
-}
-
-// stop ends the program, by force if need be, and notes how it ended.
-func (p *program) stop(record *GuestRecord) {
-	if p.cmd == nil {
-		return
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it fails only for one that has ended
-	select {
-	case <-p.done:
-	case <-time.After(stopGrace):
-		record.Killed = true
-		_ = p.cmd.Process.Kill()
-		<-p.done
-	}
-	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	if ok && status.Signaled() {
-		record.Exit = signalled + int(status.Signal())
-		return
-	}
-	record.Exit = p.cmd.ProcessState.ExitCode()
 }

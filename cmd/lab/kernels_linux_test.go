@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,9 +14,9 @@ import (
 )
 
 // requireKernels skips a test that boots kernels unless MEANTIME_REQUIRE names them; then what is missing fails it.
-func requireKernels(t *testing.T) {
+func requireKernels(t *testing.T, programs ...string) {
 	t.Helper()
-	lacking := missing()
+	lacking := missing(programs...)
 	required := slices.Contains(strings.Split(os.Getenv("MEANTIME_REQUIRE"), ","), "kernels")
 	switch {
 	case !required && len(lacking) != 0:
@@ -41,11 +43,20 @@ func runLab(t *testing.T, args ...string) *Result {
 	return r
 }
 
-// TestKernelsFreeRun proves that the bed shows the oscillators and offsets that were set.
+// TestKernelsFreeRun proves that the bed shows the oscillators and offsets that were set, and their wander as it was drawn: so
+// strong here that none is within the tolerance of the rate that was set.
 func TestKernelsFreeRun(t *testing.T) {
 	requireKernels(t)
-	if r := runLab(t, "--program", "none", "--for", "12s", "--realtime"); !r.passed() {
+	r := runLab(t, "--program", "none", "--for", "12s", "--wander", "1ppm", "--realtime")
+	if !r.passed() {
 		t.Errorf("failed: %s", verdicts(r))
+	}
+	strayed := 0.0
+	for _, g := range r.Guests {
+		strayed = max(strayed, math.Abs(g.Drawn-g.Set.PPM))
+	}
+	if strayed < 2*oscillatorTolerance {
+		t.Errorf("no oscillator strayed by more than %.2f ppm", strayed)
 	}
 }
 
@@ -75,6 +86,84 @@ func TestKernelsMeantime(t *testing.T) {
 		"--for", "90s", "--settle", "30s", "--expect-within", "1ms", "--expect-by", "30s", "--expect-rate", "5ppm", "--realtime")
 	if !r.passed() {
 		t.Errorf("failed: %s", verdicts(r))
+	}
+}
+
+// TestKernelsKill is the other promise: the master dies without a word, another takes over, and the others stay together.
+func TestKernelsKill(t *testing.T) {
+	requireKernels(t)
+	r := runLab(t, "--program", "meantime", "--for", "38s", "--settle", "20s", "--kill", "master@25s", "--expect-within", "1ms", "--expect-by", "35s",
+		"--realtime")
+	if !r.passed() {
+		t.Errorf("failed: %s", verdicts(r))
+	}
+	if len(r.Aftermaths) != 1 {
+		t.Fatalf("%d aftermaths of one fault", len(r.Aftermaths))
+	}
+	// The promise is three poll intervals; what is beyond is for a machine whose processors others want too.
+	const patience = 6.0
+	a := r.Aftermaths[0]
+	if !a.Leader || a.Takes == nil || *a.Takes > patience || a.Heir == a.Node {
+		t.Errorf("node %d was killed and led: %v; node %d took over after %s s", a.Node, a.Leader, a.Heir, figure(a.Takes, "%.2f"))
+	}
+	for _, g := range r.Guests {
+		if g.Record.Down != (g.Node == a.Node) {
+			t.Errorf("node %d: down at the end: %v", g.Node, g.Record.Down)
+		}
+	}
+}
+
+// TestKernelsDeeds does everything else to daemons that can be done to them, and to a clock.
+func TestKernelsDeeds(t *testing.T) {
+	requireKernels(t)
+	kept := t.TempDir()
+	r := runLab(t, "--program", "meantime", "--for", "16s", "--settle", "2s", "--keep", kept, "--faults",
+		"step:1@3s~10s,freeze:2@4s+3s,stop:3@4s+2s,power:4@4s+3s~-5s,wipe:3@8s+2s,cut:2@9s+2s")
+	for _, a := range r.Aftermaths {
+		if a.Error != "" {
+			t.Errorf("%s: %s", a.Fault, a.Error)
+		}
+	}
+	if len(r.Aftermaths) != 6 {
+		t.Errorf("%d aftermaths of six faults", len(r.Aftermaths))
+	}
+	at := func(node int, second float64) float64 {
+		i := slices.IndexFunc(r.timeline, func(t Instant) bool { return t.At.Seconds() >= second })
+		return r.timeline[i].Offsets[node-1] / 1e9
+	}
+	// Nobody has founded a LAN and steered a clock by then: what moved them were the steps alone.
+	if by := at(1, 3.8) - at(1, 2.4); math.Abs(by-10) > 0.1 {
+		t.Errorf("a step of 10 s moved the clock by %.3f s", by)
+	}
+	for node, want := range map[int]int{1: 1, 2: 1, 3: 3, 4: 2} {
+		log, err := os.ReadFile(filepath.Join(guestDir(kept, node), fileLog))
+		if got := bytes.Count(log, []byte("msg=running")); err != nil || got != want {
+			t.Errorf("node %d: its daemon started %d times, want %d; %v", node, got, want, err)
+		}
+	}
+}
+
+// TestKernelsCompare runs one short pair beside the rival and prints the table. What is promised is half of the rival's
+// disagreement, on an idle machine and over five longer pairs; this one fails where that is missed five times over.
+func TestKernelsCompare(t *testing.T) {
+	requireKernels(t, programOrphan)
+	const goal, slack = 0.5, 5
+	c, plans, err := compared("--pairs", "1", "--for", "42s", "--settle", "22s", "--realtime")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := c.run(t.Context(), plans, t.Output())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", found.table())
+	for _, row := range found.Rows {
+		if !row.Passed {
+			t.Errorf("%s: its checks failed, and its figures mean nothing", row.Program)
+		}
+	}
+	if m := found.Ratios[0].Median; m == nil || *m > goal*slack {
+		t.Errorf("disagreement %s of the rival's, want at most %g", figure(m, "%.2f"), goal*slack)
 	}
 }
 

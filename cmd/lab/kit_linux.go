@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,8 +24,8 @@ const (
 	stageGuest = "MEANTIME_LAB_GUEST"
 )
 
-// rolePlaceholder stands in a program's command for the guest's role.
-const rolePlaceholder = "{role}"
+// confPlaceholder stands in a program's command for the path of the guest's configuration.
+const confPlaceholder = "{conf}"
 
 // killDelay is how long the bed may take to end after it was told to.
 const killDelay = 5 * time.Second
@@ -49,7 +51,7 @@ func runStage() (code int, ok bool) {
 
 // run carries out a plan and reports on it. Everything it makes is gone when it returns.
 func run(ctx context.Context, plan Plan, out, progress io.Writer) (*Result, error) {
-	if missing := missing(); len(missing) != 0 {
+	if missing := missing(plan.Program); len(missing) != 0 {
 		return nil, errors.New("cannot run here:\n  " + strings.Join(missing, "\n  "))
 	}
 	work, err := newWork()
@@ -119,8 +121,8 @@ func lock(path string, flag int) (*os.File, error) {
 	return file, nil
 }
 
-// missing lists what a run needs and this machine does not have, each with its remedy.
-func missing() []string {
+// missing lists what a run of the programs needs and this machine does not have, each with its remedy.
+func missing(programs ...string) []string {
 	var list []string
 	if !haveTSC {
 		list = append(list, "a processor with a time stamp counter: the lab knows only amd64, this is "+runtime.GOARCH)
@@ -135,12 +137,17 @@ func missing() []string {
 	if os.Geteuid() != 0 {
 		list = append(list, "root: it makes network namespaces and taps")
 	}
-	for _, tool := range []struct{ name, remedy string }{
+	tools := []struct{ name, remedy string }{
 		{"linux.uml", "apt-get install user-mode-linux"},
 		{"gcc", "apt-get install gcc libc6-dev"},
 		{"ip", "apt-get install iproute2"},
 		{"go", "https://go.dev/dl"},
-	} {
+	}
+	if slices.ContainsFunc(programs, isChrony) {
+		tools = append(tools, struct{ name, remedy string }{"chronyd",
+			"apt-get install chrony, and keep its service from this machine's clock: systemctl mask chrony before, or a policy-rc.d that denies"})
+	}
+	for _, tool := range tools {
 		if _, err := exec.LookPath(tool.name); err != nil {
 			list = append(list, tool.name+": "+tool.remedy)
 		}
@@ -173,15 +180,35 @@ func prepare(ctx context.Context, plan Plan, work string) error {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
+	if err := checkConf(ctx, &plan, order.Argv, filepath.Join(work, fileConf)); err != nil {
+		return err
+	}
 	return writeJSON(filepath.Join(work, fileOrder), &order)
+}
+
+// checkConf lets the daemon look at its configuration before any kernel is booted for it. A rival runs in guests only.
+func checkConf(ctx context.Context, plan *Plan, argv []string, path string) error {
+	if !isMeantime(plan.Program) {
+		return nil
+	}
+	if err := os.WriteFile(path, []byte(daemonConf(plan, 1)), 0o644); err != nil {
+		return err
+	}
+	if out, err := exec.CommandContext(ctx, argv[0], "config", "check", "--config", path).CombinedOutput(); err != nil {
+		return fmt.Errorf("--program %s: %w\n%s", plan.Program, err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // buildProgram builds what the guests are to run and returns its command.
 func buildProgram(ctx context.Context, plan Plan, path string) ([]string, error) {
 	switch plan.Program {
-	case programMeantime:
-		return []string{path, "run", "--insecure", "--role", rolePlaceholder, "--interface", "vec0", "--state-dir", "/run/meantime"},
-			buildGo(ctx, "build", "-o", path, "./cmd/meantime")
+	case programMeantime, programPhase:
+		return []string{path, "run", "--config", confPlaceholder}, buildGo(ctx, "build", "-o", path, "./cmd/meantime")
+	case programChrony, programOrphan:
+		chronyd, err := exec.LookPath("chronyd")
+		// In the foreground, its log on stderr; as root, for there is nobody else in a guest.
+		return []string{chronyd, "-d", "-u", "root", "-f", confPlaceholder}, err
 	case programSysclock:
 		return []string{path, "-test.run", "Kernel", "-test.v"},
 			buildGo(ctx, "test", "-c", "-o", path, "./sysclock")
@@ -269,7 +296,7 @@ func keep(work, dir string, result *Result) error {
 		return nil
 	}
 	var files []string
-	for _, pattern := range []string{fileOrder, fileBed, fileHost, "g*/*"} {
+	for _, pattern := range []string{fileOrder, fileBed, fileHost, filePackets, "g*/*"} {
 		found, err := filepath.Glob(filepath.Join(work, pattern))
 		if err != nil {
 			return err

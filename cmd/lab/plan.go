@@ -6,29 +6,44 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"meantime/daemon/sim"
 )
 
 // The programs the lab knows.
 const (
 	programMeantime = "meantime"
+	programPhase    = "phase-only"
+	programChrony   = "chrony"
+	programOrphan   = "chrony-orphan"
 	programNone     = "none"
 	programSysclock = "sysclock-test"
 	programExec     = "exec"
 )
 
+var programs = []string{
+	programMeantime, programPhase, programChrony, programOrphan, programNone, programSysclock, programExec,
+}
+
 const (
 	defaultFor    = 90 * time.Second
 	defaultSettle = 30 * time.Second
+	defaultPoll   = time.Second
 
 	// maxNodes is what a small machine boots in reasonable time; the address plan would hold 250.
 	maxNodes = 16
 	// maxPPM is far beyond any quartz and still within what the bend of the clock keeps exact.
 	maxPPM = 10_000
+	// maxWander is a hundred times what a bad quartz strays by.
+	maxWander = 1
+	// minPoll and maxPoll are what the daemon's own configuration allows.
+	minPoll, maxPoll = 250 * time.Millisecond, 64 * time.Second
 	// maxFor bounds a run: nothing of the lab outlives a day.
 	maxFor = 24 * time.Hour
 	// judged is the agreement whose time is reported when no other is asked for.
@@ -48,6 +63,11 @@ type Plan struct {
 	Nodes    []NodePlan    `json:"node_plans"`
 	For      time.Duration `json:"for_ns"`
 	Settle   time.Duration `json:"settle_ns"`
+	Poll     time.Duration `json:"poll_ns"`
+	Wander   float64       `json:"wander_ppm,omitempty"` // per square root of a second
+	Seed     uint64        `json:"seed,omitempty"`       // that the wander is drawn from
+	Faults   string        `json:"faults,omitempty"`     // in the simulator's spelling, in the order of time
+	Set      []string      `json:"set,omitempty"`        // further lines of configuration, behind a program's name and a colon
 	Within   time.Duration `json:"expect_within_ns,omitempty"`
 	By       time.Duration `json:"expect_by_ns,omitempty"`
 	Rate     float64       `json:"expect_rate_ppm,omitempty"`
@@ -62,6 +82,16 @@ type NodePlan struct {
 	Offset time.Duration `json:"offset_ns"`
 }
 
+// lines are the further lines of the program's own configuration.
+func (p *Plan) lines() (list []string) {
+	for _, text := range p.Set {
+		if program, line, _ := strings.Cut(text, ":"); program == p.Program {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
 // untilExit says that the program ends by itself and that its exit code is the answer.
 func (p *Plan) untilExit() bool { return p.Program == programSysclock }
 
@@ -70,15 +100,29 @@ type runFlags struct {
 	ppm     []float64
 	offsets []time.Duration
 	rate    ppmValue
+	wander  ppmValue
+	faults  string
+	kills   []string
 }
 
 // register adds the flags of a plan.
 func (r *runFlags) register(f *pflag.FlagSet, plan *Plan) {
-	f.StringVar(&plan.Program, "program", programMeantime, "what to run: meantime, none, sysclock-test, exec")
+	f.StringVar(&plan.Program, "program", programMeantime, "what to run: "+strings.Join(programs, ", "))
+	r.registerBed(f, plan)
+}
+
+// registerBed adds the flags that say under which conditions a program runs.
+func (r *runFlags) registerBed(f *pflag.FlagSet, plan *Plan) {
 	f.IntVar(&plan.Count, "nodes", 4, "number of kernels (sysclock-test: 1)")
 	f.Float64SliceVar(&r.ppm, "ppm", nil, "oscillator error of each kernel (default 40,-35,15,-20 and again)")
 	f.DurationSliceVar(&r.offsets, "offset", nil, "starting offset of each kernel (default 0s,200ms,400ms and so on)")
 	f.DurationVar(&plan.For, "for", defaultFor, "how long the program runs")
+	f.DurationVar(&plan.Poll, "poll", defaultPoll, "time between two polls, of every program that polls")
+	f.Var(&r.wander, "wander", "how far each oscillator strays, per square root of a second, as in 0.001ppm")
+	f.Uint64Var(&plan.Seed, "seed", 1, "number that the wander is drawn from")
+	f.StringVar(&r.faults, "faults", "", "what happens to whom, as meantime simulate spells it: kill:2@60s+10s,step:master@90s~10s")
+	f.StringArrayVar(&r.kills, "kill", nil, "the same for kill, in short: master@60s, 2@60s+10s; may be repeated")
+	f.StringArrayVar(&plan.Set, "set", nil, "a further line of a program's configuration, as in 'meantime:step: always'; may be repeated")
 	f.DurationVar(&plan.Settle, "settle", defaultSettle, "what is left out of the figures at the start (none, sysclock-test: 0s)")
 	f.DurationVar(&plan.Within, "expect-within", 0, "fail unless all clocks come and stay this close together")
 	f.DurationVar(&plan.By, "expect-by", 0, "… by this time after the start (default --settle)")
@@ -90,7 +134,15 @@ func (r *runFlags) register(f *pflag.FlagSet, plan *Plan) {
 
 // complete fills in what was not given and checks the whole; changed tells which flags were given.
 func (r *runFlags) complete(p *Plan, changed func(flag string) bool) error {
-	p.Rate = float64(r.rate)
+	p.Rate, p.Wander = float64(r.rate), float64(r.wander)
+	if p.Wander == 0 {
+		p.Seed = 0 // nothing is drawn
+	}
+	list, err := parseFaults(r.faults, r.kills)
+	if err != nil {
+		return fmt.Errorf("--faults: %w", err)
+	}
+	p.Faults = list.String()
 	if (p.Program == programNone || p.Program == programSysclock) && !changed("settle") {
 		p.Settle = 0
 	}
@@ -103,6 +155,19 @@ func (r *runFlags) complete(p *Plan, changed func(flag string) bool) error {
 	if err := p.check(); err != nil {
 		return err
 	}
+	for _, f := range list {
+		if err := checkFault(f, p); err != nil {
+			return fmt.Errorf("--faults: %w", err)
+		}
+	}
+	if err := r.oscillators(p); err != nil {
+		return err
+	}
+	return p.checkKeep()
+}
+
+// oscillators gives each node of a plan its own.
+func (r *runFlags) oscillators(p *Plan) error {
 	if n := len(r.ppm); n != 0 && n != p.Count {
 		return fmt.Errorf("--ppm names %d oscillators for %d nodes", n, p.Count)
 	}
@@ -122,22 +187,20 @@ func (r *runFlags) complete(p *Plan, changed func(flag string) bool) error {
 			return fmt.Errorf("--ppm %g: an oscillator may be wrong by ±%d ppm", v, maxPPM)
 		}
 	}
-	return p.checkKeep()
+	return nil
 }
 
 // check refuses what no run can do.
 func (p *Plan) check() error {
-	switch p.Program {
-	case programMeantime, programNone, programSysclock:
-		if len(p.Command) != 0 {
-			return fmt.Errorf("a command after -- belongs to --program %s only", programExec)
-		}
-	case programExec:
-		if len(p.Command) == 0 {
-			return fmt.Errorf("--program %s needs a command after --", programExec)
-		}
-	default:
-		return fmt.Errorf("--program %q: want %s, %s, %s or %s", p.Program, programMeantime, programNone, programSysclock, programExec)
+	switch {
+	case !slices.Contains(programs, p.Program):
+		return fmt.Errorf("--program %q: want one of %s", p.Program, strings.Join(programs, ", "))
+	case p.Program != programExec && len(p.Command) != 0:
+		return fmt.Errorf("a command after -- belongs to --program %s only", programExec)
+	case p.Program == programExec && len(p.Command) == 0:
+		return fmt.Errorf("--program %s needs a command after --", programExec)
+	case p.Faults != "" && (p.Program == programNone || p.untilExit()):
+		return fmt.Errorf("--faults: --program %s has no daemon that they could befall", p.Program)
 	}
 	switch {
 	case p.Count < 1 || p.Count > maxNodes:
@@ -150,8 +213,23 @@ func (p *Plan) check() error {
 		return errors.New("--expect-… values cannot be negative")
 	case p.Within > 0 && p.By > p.For:
 		return fmt.Errorf("--expect-by %v is after the end of --for %v", p.By, p.For)
+	case p.Poll < minPoll || p.Poll > maxPoll:
+		return fmt.Errorf("--poll %v: want %v to %v", p.Poll, minPoll, maxPoll)
+	case p.Wander < 0 || p.Wander > maxWander:
+		return fmt.Errorf("--wander %g: want 0 to %d ppm", p.Wander, maxWander)
 	}
-	return nil
+	for _, line := range p.Set {
+		if program, _, ok := strings.Cut(line, ":"); !ok || !isMeantime(program) && !isChrony(program) {
+			return fmt.Errorf("--set %q: write a program that has a configuration, a colon, and the line", line)
+		}
+	}
+	return checkPoll(p.Program, p.Poll)
+}
+
+// faults are those of the plan. Its text was parsed before and is taken at its word.
+func (p *Plan) faults() sim.Faults {
+	list, _ := parseFaults(p.Faults, nil)
+	return list
 }
 
 // checkKeep makes sure that a run cannot overwrite another one's evidence, before it costs a run to find out.

@@ -67,7 +67,7 @@ func TestPlanRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ args, want string }{
-		{"--program chrony", "chrony"},
+		{"--program ntpd", "ntpd"},
 		{"--program exec", "needs a command"},
 		{"--program none -- /bin/x", "belongs to --program exec"},
 		{"--nodes 0", "1 to 16"},

@@ -7,6 +7,7 @@
 //
 //	MEANTIME_LAB_PPM   rate error of the oscillator
 //	MEANTIME_LAB_RING  file of RING_SIZE entries, mapped: when the kernel last read its clocksource
+//	MEANTIME_LAB_WALK  file of a struct walk, mapped: how the oscillator strays; none: it does not
 //
 // The ring is for the truth. A program in such a kernel needs 40 µs for a system call, unevenly before and after
 // the clock is read: brackets around the call leave 20 µs open. The same reading bracketed here, where the
@@ -35,11 +36,20 @@ struct reading {
 	int64_t before, after; // time stamp counter
 };
 
+// How far the oscillator has strayed after each whole second, drawn by the lab (wander.go does the same sum). Between two
+// entries its rate is constant.
+struct walk {
+	int64_t start; // written here, so that the lab knows where the table begins
+	int64_t count;
+	double phase[]; // ns
+};
+
 static int (*real_gettime)(clockid_t, struct timespec *);
 static int64_t start; // where the bend begins, so that the product below stays small and exact
 static double rate;
 static struct reading *ring; // NULL: none asked for
 static unsigned next_reading;
+static struct walk *walk; // NULL: none asked for
 
 static int64_t nanoseconds(const struct timespec *t) { return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec; }
 
@@ -49,17 +59,34 @@ static void store(struct timespec *t, int64_t ns)
 	t->tv_nsec = ns % 1000000000;
 }
 
-static struct reading *map_ring(void)
+// The file that a variable names, mapped; NULL without one. A size of 0 is the file's own.
+static void *map_file(const char *variable, size_t size)
 {
-	const char *path = getenv("MEANTIME_LAB_RING");
+	const char *path = getenv(variable);
 	int file = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
 	void *p;
 
 	if (file < 0)
 		return NULL;
-	p = mmap(NULL, RING_SIZE * sizeof(struct reading), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (!size)
+		size = (size_t)lseek(file, 0, SEEK_END);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	close(file);
 	return p == MAP_FAILED ? NULL : p;
+}
+
+// By how many ns the oscillator has strayed, so long after the start.
+static int64_t strayed(int64_t since)
+{
+	int64_t second;
+
+	if (!walk || since <= 0)
+		return 0;
+	second = since / 1000000000;
+	if (second > walk->count - 2)
+		second = walk->count - 2;
+	double part = (double)(since - second * 1000000000) * 1e-9;
+	return (int64_t)(walk->phase[second] + (walk->phase[second + 1] - walk->phase[second]) * part);
 }
 
 static int64_t counter(void)
@@ -84,7 +111,10 @@ static void prepare(void)
 	rate = ppm ? strtod(ppm, NULL) * 1e-6 : 0;
 	next(CLOCK_MONOTONIC_RAW, &now);
 	start = nanoseconds(&now);
-	ring = map_ring();
+	ring = map_file("MEANTIME_LAB_RING", RING_SIZE * sizeof(struct reading));
+	walk = map_file("MEANTIME_LAB_WALK", 0);
+	if (walk)
+		walk->start = start;
 	__atomic_store_n(&real_gettime, next, __ATOMIC_RELEASE);
 }
 
@@ -108,6 +138,6 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 	if (ring)
 		ring[__atomic_fetch_add(&next_reading, 1, __ATOMIC_RELAXED) % RING_SIZE] = r;
 	int64_t now = nanoseconds(t);
-	store(t, now + (int64_t)(rate * (double)(now - start)));
+	store(t, now + (int64_t)(rate * (double)(now - start)) + strayed(now - start));
 	return 0;
 }

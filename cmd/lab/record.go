@@ -13,6 +13,7 @@ const (
 	fileOrder    = "order.json"   // what the bed is to do
 	fileBed      = "bed.json"     // what the bed saw
 	fileHost     = "host.samples" // the machine's own clocks
+	filePackets  = "packets"      // what the guests' daemons sent
 	fileGo       = "go"           // appears when the programs are to start
 	fileStop     = "stop"         // appears when they are to stop
 	fileLock     = "lock"         // held while the run lasts
@@ -25,6 +26,10 @@ const (
 	fileRecord   = "record.json"  // what the guest saw
 	fileRing     = "ring"         // when its kernel read its clocksource
 	fileSamples  = "samples"      // its clocks
+	fileVitals   = "vitals"       // what its kernel says of its clock and of the daemon
+	fileWalk     = "walk"         // how its oscillator strays
+	fileConf     = "daemon.conf"  // the daemon's configuration
+	fileDeed     = "deed"         // with a number from 1: what is to be done to it, in the order of the numbers
 	fileLog      = "program.log"  // what its program printed
 	fileConsole  = "console.log"  // what its kernel printed
 	fileTimeline = "timeline.csv" // of --keep: true offsets of all guests at common instants
@@ -58,23 +63,28 @@ type GuestOrder struct {
 	Env    []string      `json:"env"`
 	// Limit ends the guest by itself should the bed be gone without a word.
 	Limit time.Duration `json:"limit_ns"`
+	// Faulty says that deeds may come, and so that the guest looks for them.
+	Faulty bool `json:"faulty,omitempty"`
+	// Memory is what a daemon keeps over a restart: files and directories that a wipe removes.
+	Memory []string `json:"memory,omitempty"`
 }
 
 // BedRecord is what the bed saw.
 type BedRecord struct {
-	Kernel      string        `json:"kernel"`         // version of the guests' kernel
-	CPUs        int           `json:"cpus"`           // of the machine, as far as the lab may use them
-	Skew        float64       `json:"tsc_skew_ns"`    // largest difference of the counter between two processors
-	SkewBound   float64       `json:"tsc_bound_ns"`   // how well that is known
-	Start       int64         `json:"start_tsc"`      // counter when the programs were started
-	Boot        time.Duration `json:"boot_ns"`        // until the last guest was up
-	Ran         time.Duration `json:"ran_ns"`         // from the start to the stop of the programs
-	Sent        []uint64      `json:"sent_packets"`   // by each guest meanwhile
-	Received    []uint64      `json:"recv_packets"`   // by each guest meanwhile
-	Own         float64       `json:"own_load"`       // share of the processors that the bed took meanwhile
-	Others      float64       `json:"others_load"`    // and everybody else
-	CutShort    []int         `json:"cut,omitempty"`  // guests that had to be killed at the end
-	Interrupted string        `json:"stop,omitempty"` // why the run ended early
+	Kernel      string        `json:"kernel"`          // version of the guests' kernel
+	CPUs        int           `json:"cpus"`            // of the machine, as far as the lab may use them
+	Skew        float64       `json:"tsc_skew_ns"`     // largest difference of the counter between two processors
+	SkewBound   float64       `json:"tsc_bound_ns"`    // how well that is known
+	Start       int64         `json:"start_tsc"`       // counter when the programs were started
+	Boot        time.Duration `json:"boot_ns"`         // until the last guest was up
+	Ran         time.Duration `json:"ran_ns"`          // from the start to the stop of the programs
+	Sent        []uint64      `json:"sent_packets"`    // by each guest meanwhile
+	Received    []uint64      `json:"recv_packets"`    // by each guest meanwhile
+	Own         float64       `json:"own_load"`        // share of the processors that the bed took meanwhile
+	Others      float64       `json:"others_load"`     // and everybody else
+	CutShort    []int         `json:"cut,omitempty"`   // guests that had to be killed at the end
+	Interrupted string        `json:"stop,omitempty"`  // why the run ended early
+	Deeds       []Deed        `json:"deeds,omitempty"` // done by the bed itself
 }
 
 // GuestRecord is what a guest saw.
@@ -85,6 +95,8 @@ type GuestRecord struct {
 	After  *Timex `json:"timex_after"`      // after it had ended
 	Error  string `json:"error,omitempty"`  // what went wrong in the guest itself
 	Killed bool   `json:"killed,omitempty"` // the program did not end when told to
+	Down   bool   `json:"down,omitempty"`   // it was down at the end, as a fault had asked
+	Deeds  []Deed `json:"deeds,omitempty"`  // what was done to the guest
 }
 
 const (
@@ -113,7 +125,10 @@ var timexStatus = []struct {
 	{0x0080, "FREQHOLD"}, {0x1000, "CLOCKERR"}, {0x2000, "NANO"}, {0x4000, "MODE"},
 }
 
-const statusNano = 0x2000 // STA_NANO: the offset is in nanoseconds
+const (
+	statusNano   = 0x2000 // STA_NANO: the offset is in nanoseconds
+	statusUnsync = 0x0040 // STA_UNSYNC: the kernel calls its clock unsynchronised
+)
 
 // words are the names of the status bits.
 func (t *Timex) words() string {
@@ -155,4 +170,10 @@ func readJSON(path string, v any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// exists says that there is a file.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }

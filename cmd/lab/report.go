@@ -1,14 +1,8 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"math"
-	"os"
-	"path/filepath"
-	"text/tabwriter"
 	"time"
 )
 
@@ -31,10 +25,16 @@ type Result struct {
 	Guests     []GuestResult `json:"guests"`
 	Coverage   float64       `json:"coverage"` // share of the instants at which all clocks were known
 	Within     time.Duration `json:"within_ns"`
-	Together   *float64      `json:"together_s"` // from when on all stayed within that; null: they did not
-	Spread     *Spread       `json:"spread"`     // after settling
-	LANRate    *float64      `json:"lan_rate_ppm"`
-	Oscillator float64       `json:"oscillators_mean_ppm"` // mean of those set
+	Together   *float64      `json:"together_s"`           // from when on all stayed within that; null: they did not
+	First      *float64      `json:"first_packet_s"`       // when the first daemon sent its first packet; null: none did
+	Converged  *float64      `json:"converged_s"`          // when all were first within that for five seconds; null: never
+	Reached    *float64      `json:"reached_s"`            // from the first packet until then
+	Spread     *Spread       `json:"spread"`               // after settling and converging
+	LANRate    *float64      `json:"lan_rate_ppm"`         // of the guests that no fault kept off
+	Oscillator float64       `json:"oscillators_mean_ppm"` // as they really ran after settling
+	Daemons    *Daemons      `json:"daemons"`              // null: no program that sends packets
+	Kernel     *KernelWord   `json:"kernel_word"`          // what the kernels said of their clocks; null: unknown
+	Aftermaths []Aftermath   `json:"aftermaths,omitempty"`
 	Checks     []Check       `json:"checks"`
 
 	timeline []Instant
@@ -44,6 +44,7 @@ type Result struct {
 type Spread struct {
 	Median float64 `json:"median_us"`
 	P95    float64 `json:"p95_us"`
+	P99    float64 `json:"p99_us"`
 	Max    float64 `json:"max_us"`
 }
 
@@ -51,7 +52,10 @@ type Spread struct {
 type GuestResult struct {
 	Node       int         `json:"node"`
 	Set        NodePlan    `json:"set"`
-	Oscillator float64     `json:"oscillator_ppm"` // its raw oscillator, over the whole run
+	Drawn      float64     `json:"drawn_ppm"`      // what its oscillator was to be, over the whole run
+	Oscillator float64     `json:"oscillator_ppm"` // what it was
+	CPU        *float64    `json:"cpu_percent"`    // of its processor, that the daemon used after settling
+	RSS        *float64    `json:"rss_mb"`         // most memory that the daemon occupied
 	Clock      *float64    `json:"clock_ppm"`      // its wall clock, after settling
 	Started    *float64    `json:"started_ms"`     // its wall clock from the machine's, at the start
 	Ended      *float64    `json:"ended_ms"`       // the same at the end
@@ -85,123 +89,27 @@ func (r *Result) passed() bool {
 
 // analyse concludes from the files of a run.
 func analyse(dir string) (*Result, error) {
-	var order Order
-	r := &Result{}
-	if err := readJSON(filepath.Join(dir, fileOrder), &order); err != nil {
-		return nil, err
-	}
-	if err := readJSON(filepath.Join(dir, fileBed), &r.Bed); err != nil {
-		return nil, err
-	}
-	r.Plan, r.Within = order.Plan, order.Plan.within()
-	hostWall, hostRaw, err := readLines(filepath.Join(dir, fileHost))
+	e, err := readEvidence(dir)
 	if err != nil {
 		return nil, err
 	}
-	host, err := newTruth(hostRaw, hostWall, r.Bed.Start)
-	if err != nil {
-		return nil, err
-	}
-	r.CounterHz = host.hz
-	var walls []Line
-	for i := range order.Plan.Nodes {
-		guest, wall, err := readGuest(dir, host, r, i)
+	r := &Result{Plan: e.plan, Bed: e.bed, Within: e.plan.within(), CounterHz: e.host.hz}
+	for i := range e.guests {
+		guest, err := e.guest(i)
 		if err != nil {
 			return nil, fmt.Errorf("node %d: %w", i+1, err)
 		}
 		r.Guests = append(r.Guests, *guest)
-		r.Oscillator += guest.Set.PPM / float64(len(order.Plan.Nodes))
-		walls = append(walls, wall)
 	}
-	r.judge(host, walls)
-	return r, nil
-}
-
-// readLines reads a sample file.
-func readLines(path string) (wall, raw Line, err error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	wall, raw, err = readSamples(data)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return wall, raw, nil
-}
-
-// readGuest reads what guest i left and measures its oscillator.
-func readGuest(dir string, host *truth, r *Result, i int) (*GuestResult, Line, error) {
-	home := guestDir(dir, i+1)
-	g := &GuestResult{Node: i + 1, Set: r.Plan.Nodes[i]}
-	if err := readJSON(filepath.Join(home, fileRecord), &g.Record); err != nil {
-		return nil, nil, err
-	}
-	all, raw, err := readLines(filepath.Join(home, fileSamples))
-	if err != nil {
-		return nil, nil, err
-	}
-	wall := all.tight()
-	widths := all.widths(host.hz)
-	g.Samples, g.Loose = len(all), len(all)-len(wall)
-	for k, q := range []float64{0.5, 0.95, 1} {
-		g.Bracket[k] = quantile(widths, q) / 1e3
-	}
-	if i < len(r.Bed.Sent) && i < len(r.Bed.Received) {
-		g.Sent, g.Received = r.Bed.Sent[i], r.Bed.Received[i]
-	}
-	if r.Plan.untilExit() {
-		log, err := os.ReadFile(filepath.Join(home, fileLog))
-		g.Passed, g.Skipped = bytes.Count(log, []byte("--- PASS: ")), bytes.Count(log, []byte("--- SKIP: "))
-		if err != nil || len(all) < minSamples {
-			return g, wall, err // perhaps over before there was anything to measure
-		}
-	}
-	g.Oscillator, err = host.ppm(raw.tight())
-	return g, wall, err
-}
-
-// judge compares the clocks at common instants and checks what was to be shown.
-func (r *Result) judge(host *truth, walls []Line) {
-	wanted := 0
 	// A program that ends by itself has its own say on success; its clocks may have been set to any time on the way.
 	if !r.Plan.untilExit() {
-		r.timeline, wanted = host.timeline(walls, r.Bed.Ran)
+		wanted := 0
+		r.timeline, wanted = e.host.timeline(e.walls(), e.bed.Ran)
 		r.Coverage = float64(len(r.timeline)) / float64(max(wanted, 1))
-	}
-	if n := len(r.timeline); n > 0 {
-		r.measure(n)
-	}
-	if at, ok := together(r.timeline, r.Within); ok {
-		r.Together = new(at.Seconds())
+		r.measure(e)
 	}
 	r.check()
-}
-
-// measure takes the figures from a timeline of n instants.
-func (r *Result) measure(n int) {
-	first, last := r.timeline[0], r.timeline[n-1]
-	from := 0
-	for from < n && r.timeline[from].At < r.Plan.Settle {
-		from++
-	}
-	judged := r.timeline[from:]
-	for i := range r.Guests {
-		g := &r.Guests[i]
-		g.Started, g.Ended = new(first.Offsets[i]/1e6), new(last.Offsets[i]/1e6)
-		if len(judged) >= minSamples {
-			g.Clock = new(rate(judged, func(t Instant) float64 { return t.Offsets[i] }))
-		}
-	}
-	if len(judged) < minSamples {
-		return
-	}
-	spreads := make([]float64, len(judged))
-	for k, t := range judged {
-		spreads[k] = t.spread() / 1e3
-	}
-	r.Spread = &Spread{Median: quantile(spreads, 0.5), P95: quantile(spreads, 0.95), Max: quantile(spreads, 1)}
-	r.LANRate = new(rate(judged, Instant.mean))
+	return r, nil
 }
 
 // check fills in the checks: of the bed, always; of the program; of what the plan asks for.
@@ -245,9 +153,9 @@ func (r *Result) checkBed() {
 	}
 	worst := 0.0
 	for _, g := range r.Guests {
-		worst = max(worst, math.Abs(g.Oscillator-g.Set.PPM))
+		worst = max(worst, math.Abs(g.Oscillator-g.Drawn))
 	}
-	r.add("oscillators", fmt.Sprintf("as set, ±%g ppm", oscillatorTolerance),
+	r.add("oscillators", fmt.Sprintf("as set and drawn, ±%g ppm", oscillatorTolerance),
 		fmt.Sprintf("%.3f ppm off at worst", worst), worst <= oscillatorTolerance)
 	r.add("coverage", fmt.Sprintf("%.0f %% of the run", wantedCoverage*100),
 		fmt.Sprintf("%.1f %%", r.Coverage*100), r.Coverage >= wantedCoverage)
@@ -261,10 +169,10 @@ func (r *Result) checkFree() {
 			r.add("free clocks", "known", "unknown", false)
 			return
 		}
-		rates = max(rates, math.Abs(*g.Clock-g.Set.PPM))
+		rates = max(rates, math.Abs(*g.Clock-g.Drawn))
 		offsets = max(offsets, math.Abs(*g.Started-float64(g.Set.Offset)/1e6))
 	}
-	r.add("free rates", fmt.Sprintf("as set, ±%g ppm", oscillatorTolerance),
+	r.add("free rates", fmt.Sprintf("as set and drawn, ±%g ppm", oscillatorTolerance),
 		fmt.Sprintf("%.3f ppm off at worst", rates), rates <= oscillatorTolerance)
 	r.add("free offsets", fmt.Sprintf("as set, ±%v", offsetTolerance),
 		fmt.Sprintf("%.1f ms off at worst", offsets), offsets <= offsetTolerance.Seconds()*1e3)
@@ -272,6 +180,9 @@ func (r *Result) checkFree() {
 
 // checkPrograms makes sure that the programs ran as long as they were to and ended well.
 func (r *Result) checkPrograms() {
+	for _, a := range r.Aftermaths {
+		r.add(fmt.Sprintf("fault of node %d", a.Node), a.Fault, "done "+a.Error, a.Error == "")
+	}
 	for _, g := range r.Guests {
 		name := fmt.Sprintf("program %d", g.Node)
 		got := fmt.Sprintf("exit code %d", g.Record.Exit)
@@ -287,6 +198,9 @@ func (r *Result) checkPrograms() {
 		if g.Record.Killed {
 			got += " by force"
 		}
+		if g.Record.Down {
+			got = "down, as was asked"
+		}
 		r.add(name, want, got, ok)
 		if r.Plan.untilExit() {
 			// Tests that find nothing to do end well too.
@@ -298,99 +212,4 @@ func (r *Result) checkPrograms() {
 // add adds a check.
 func (r *Result) add(name, want, got string, ok bool) {
 	r.Checks = append(r.Checks, Check{Name: name, Want: want, Got: got, OK: ok})
-}
-
-// present prints the report; its error says which exit code the run has earned.
-func present(out io.Writer, r *Result, asJSON bool) error {
-	text := r.table()
-	if asJSON {
-		data, err := json.MarshalIndent(r, "", "  ")
-		if err != nil {
-			return err
-		}
-		text = append(data, '\n')
-	}
-	if _, err := out.Write(text); err != nil {
-		return err
-	}
-	if r.Plan.untilExit() {
-		for _, g := range r.Guests {
-			if g.Record.Exit != 0 {
-				return exitCode(g.Record.Exit)
-			}
-		}
-	}
-	if !r.passed() {
-		return exitCode(exitFailed)
-	}
-	return nil
-}
-
-// table is the report for people.
-func (r *Result) table() []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s on %d kernels (Linux %s, up in %.1f s), %.1f s\n",
-		r.Plan.Program, len(r.Guests), r.Bed.Kernel, r.Bed.Boot.Seconds(), r.Bed.Ran.Seconds())
-	fmt.Fprintf(&b,
-		"time stamp counter %.3f MHz, between %d processors %.0f ±%.0f ns; "+
-			"they were busy with this for %.0f %%, with other work for %.0f %%\n\n",
-		r.CounterHz/1e6, r.Bed.CPUs, r.Bed.Skew, r.Bed.SkewBound, r.Bed.Own*100, r.Bed.Others*100)
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w,
-		"node\tset ppm\toscillator\tclock ppm\tset offset\tat start ms\tat end ms\tsent\treceived\t"+
-			"bracket µs med/p95/max\tloose\tkernel freq\tstatus\testerror µs\t")
-	for _, g := range r.Guests {
-		freq, status, estimate := "–", "–", "–"
-		if t := g.Record.During; t != nil {
-			freq, status, estimate = fmt.Sprintf("%+.3f", t.FreqPPM), t.words(), fmt.Sprint(t.EstError)
-		}
-		fmt.Fprintf(w, "%d\t%+g\t%+.3f\t%s\t%v\t%s\t%s\t%d\t%d\t%.1f/%.1f/%.1f\t%d/%d\t%s\t%s\t%s\t\n",
-			g.Node, g.Set.PPM, g.Oscillator, figure(g.Clock, "%+.3f"), g.Set.Offset, figure(g.Started, "%+.3f"), figure(g.Ended, "%+.3f"),
-			g.Sent, g.Received, g.Bracket[0], g.Bracket[1], g.Bracket[2], g.Loose, g.Samples, freq, status, estimate)
-	}
-	w.Flush()
-	fmt.Fprintln(&b)
-	if len(r.Guests) > 1 && !r.Plan.untilExit() {
-		fmt.Fprintf(&b, "all within %v from: %s s after the start, to the end\n", r.Within, figure(r.Together, "%.1f"))
-		if r.Spread != nil {
-			fmt.Fprintf(&b, "disagreement after %v: median %.1f µs, p95 %.1f µs, max %.1f µs\n",
-				r.Plan.Settle, r.Spread.Median, r.Spread.P95, r.Spread.Max)
-		}
-		fmt.Fprintf(&b, "LAN rate: %s ppm; mean of the oscillators: %+.3f ppm\n", figure(r.LANRate, "%+.3f"), r.Oscillator)
-	}
-	for _, c := range r.Checks {
-		word := "ok  "
-		if !c.OK {
-			word = "FAIL"
-		}
-		fmt.Fprintf(&b, "%s %s: want %s: %s\n", word, c.Name, c.Want, c.Got)
-	}
-	return b.Bytes()
-}
-
-// figure formats a figure that may be missing.
-func figure(v *float64, format string) string {
-	if v == nil {
-		return "–"
-	}
-	return fmt.Sprintf(format, *v)
-}
-
-// csv is the timeline: seconds since the start, then each clock's offset from their mean in microseconds.
-func (r *Result) csv() []byte {
-	var b bytes.Buffer
-	fmt.Fprint(&b, "seconds,mean_us")
-	for _, g := range r.Guests {
-		fmt.Fprintf(&b, ",node%d_us", g.Node)
-	}
-	fmt.Fprintln(&b)
-	for _, t := range r.timeline {
-		m := t.mean()
-		fmt.Fprintf(&b, "%.1f,%.3f", t.At.Seconds(), m/1e3)
-		for _, o := range t.Offsets {
-			fmt.Fprintf(&b, ",%.3f", (o-m)/1e3)
-		}
-		fmt.Fprintln(&b)
-	}
-	return b.Bytes()
 }

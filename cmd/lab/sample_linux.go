@@ -110,7 +110,9 @@ func (r *ring) sample() (wall, raw Pair, err error) {
 // sampleInto writes samples of both clocks to a new file until stop is closed, a second's worth at a time, so that a
 // guest that dies leaves nearly all that it saw. It spares system calls, and does without a thread of its own: to a
 // guest each of them costs as much as to another machine twenty.
-func sampleInto(path, ringPath string, stop <-chan struct{}) error {
+//
+// Each second it calls also, where there is one.
+func sampleInto(path, ringPath string, also func() error, stop <-chan struct{}) error {
 	readings, err := openRing(ringPath)
 	if err != nil {
 		return err
@@ -137,6 +139,12 @@ func sampleInto(path, ringPath string, stop <-chan struct{}) error {
 			continue
 		}
 		if err := out.Flush(); err != nil {
+			return err
+		}
+		if also == nil {
+			continue
+		}
+		if err := also(); err != nil {
 			return err
 		}
 	}
@@ -179,9 +187,9 @@ func setWall(wall Pair, hz float64, offset time.Duration) error {
 }
 
 // sampler runs sampleInto beside the caller; the returned function ends it and says how it went.
-func sampler(path, ringPath string) (stop func() error) {
+func sampler(path, ringPath string, also func() error) (stop func() error) {
 	quit, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- sampleInto(path, ringPath, quit) }()
+	go func() { done <- sampleInto(path, ringPath, also, quit) }()
 	return func() error {
 		close(quit)
 		return <-done

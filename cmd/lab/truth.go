@@ -155,54 +155,95 @@ func (t *truth) elapsed(tsc int64) (int64, bool) {
 	return ns - t.from, ok
 }
 
-// ppm is the rate error of a clock against the machine's oscillator, by least squares over all its samples.
-func (t *truth) ppm(l Line) (float64, error) {
+// ppm is the rate error of a clock against the machine's oscillator, by least squares over all its samples; and what the table of
+// its oscillator adds to the rate that was set over the same time.
+func (t *truth) ppm(l Line, w walk) (measured, strayed float64, err error) {
 	if len(l) < minSamples {
-		return 0, fmt.Errorf("%d samples, want %d", len(l), minSamples)
+		return 0, 0, fmt.Errorf("%d samples, want %d", len(l), minSamples)
 	}
-	var x, y []float64
+	var x, y, z []float64
 	for _, p := range l {
 		if ns, ok := t.elapsed(p.mid()); ok {
 			x = append(x, float64(ns))
 			y = append(y, float64(p.NS-l[0].NS-ns))
+			z = append(z, w.strayed(t.from+ns))
 		}
 	}
 	if len(x) < minSamples {
-		return 0, fmt.Errorf("%d samples within the host's, want %d", len(x), minSamples)
+		return 0, 0, fmt.Errorf("%d samples within the host's, want %d", len(x), minSamples)
 	}
-	return slope(x, y) * 1e6, nil
+	return slope(x, y) * 1e6, slope(x, z) * 1e6, nil
+}
+
+// since is the time from the start of the programs to counter reading tsc, as the counter's own rate has it.
+func (t *truth) since(tsc int64) time.Duration {
+	return time.Duration(float64(tsc-t.start) / t.hz * 1e9)
+}
+
+// tsc is what the counter showed at a time since the start of the programs.
+func (t *truth) tsc(at time.Duration) int64 { return t.start + int64(at.Seconds()*t.hz) }
+
+// within is the part of a line from one time to another.
+func (t *truth) within(l Line, from, to time.Duration) Line {
+	lo, hi := t.tsc(from), t.tsc(to)
+	return slices.DeleteFunc(slices.Clone(l), func(p Pair) bool { return p.mid() < lo || p.mid() > hi })
 }
 
 // Instant is the true state of the LAN at one moment.
 type Instant struct {
 	At      time.Duration // since the start of the programs
 	Offsets []float64     // of each guest's wall clock from the machine's, in nanoseconds
+	Absent  []bool        // guests that do not count, because of a fault; nil: all count
+}
+
+// counted are the offsets of the guests that count; without any, of all: then the LAN is what is left of it.
+func (i Instant) counted() []float64 {
+	if i.Absent == nil {
+		return i.Offsets
+	}
+	var list []float64
+	for k, o := range i.Offsets {
+		if !i.Absent[k] {
+			list = append(list, o)
+		}
+	}
+	if len(list) == 0 {
+		return i.Offsets
+	}
+	return list
 }
 
 // spread is the disagreement of the LAN: largest minus smallest offset.
-func (i Instant) spread() float64 { return slices.Max(i.Offsets) - slices.Min(i.Offsets) }
+func (i Instant) spread() float64 {
+	list := i.counted()
+	return slices.Max(list) - slices.Min(list)
+}
 
 // mean is how far the LAN as a whole is from the machine's time.
-func (i Instant) mean() float64 { return mean(i.Offsets) }
+func (i Instant) mean() float64 { return mean(i.counted()) }
 
 // timeline compares all clocks at common instants from the start to length after it. It leaves out the instants at
 // which one of them is not known; wanted is how many there would be without such gaps.
 func (t *truth) timeline(walls []Line, length time.Duration) (list []Instant, wanted int) {
 	for at := time.Duration(0); at <= length; at += tick {
 		wanted++
-		tsc := t.start + int64(at.Seconds()*t.hz)
-		passed, ok := t.elapsed(tsc)
-		instant := Instant{At: at, Offsets: make([]float64, 0, len(walls))}
-		for _, wall := range walls {
-			ns, known := wall.at(tsc, t.gap())
-			ok = ok && known
-			instant.Offsets = append(instant.Offsets, float64(ns-t.wall-passed))
-		}
-		if ok {
-			list = append(list, instant)
+		if offsets, ok := t.offsets(walls, t.tsc(at)); ok {
+			list = append(list, Instant{At: at, Offsets: offsets})
 		}
 	}
 	return list, wanted
+}
+
+// offsets are those of all clocks from the machine's when the counter stood at tsc; false if one of them is not known.
+func (t *truth) offsets(walls []Line, tsc int64) ([]float64, bool) {
+	passed, ok := t.elapsed(tsc)
+	list := make([]float64, len(walls))
+	for i, wall := range walls {
+		ns, known := wall.at(tsc, t.gap())
+		ok = ok && known
+		list[i] = float64(ns - t.wall - passed)
+	}
+	return list, ok
 }
 
 // together is the time from which on all clocks stayed within limit of one another to the end; false if they did not.
@@ -215,6 +256,28 @@ func together(list []Instant, limit time.Duration) (time.Duration, bool) {
 		return 0, false
 	}
 	return list[i].At, true
+}
+
+// convergedFor is how long clocks must stay together to have converged.
+const convergedFor = 5 * time.Second
+
+// converged is when all clocks were first within limit of one another and stayed so for a while, or to the end; false if never.
+func converged(list []Instant, limit time.Duration) (time.Duration, bool) {
+	begin := -1
+	for i, t := range list {
+		switch {
+		case t.spread() >= float64(limit):
+			begin = -1
+		case begin < 0:
+			begin = i
+		case t.At-list[begin].At >= convergedFor:
+			return list[begin].At, true
+		}
+	}
+	if begin < 0 {
+		return 0, false
+	}
+	return list[begin].At, true
 }
 
 // rate is the slope in ppm of what pick takes from each instant.

@@ -93,7 +93,7 @@ func TestTimeline(t *testing.T) {
 	near(t, "spread", list[end].spread(), 200e6-750e3, 4)
 	near(t, "rate of clock 2", rate(list, func(i Instant) float64 { return i.Offsets[1] }), -35, 0.001)
 	near(t, "LAN rate", rate(list, Instant.mean), 2.5, 0.001)
-	ppm, err := host.ppm(walls[0])
+	ppm, _, err := host.ppm(walls[0], walk{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,6 +150,33 @@ func TestTogether(t *testing.T) {
 	}
 	if _, ok := together(nil, time.Second); ok {
 		t.Error("clocks that nobody saw are together")
+	}
+}
+
+func TestConverged(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		apart []int // of seconds 0 to 19
+		want  time.Duration
+		ok    bool
+	}{
+		{"at once", nil, 0, true},
+		{"in a second", []int{0}, time.Second, true},
+		{"too short at first", []int{0, 1, 5}, 6 * time.Second, true},
+		{"apart later", []int{0, 12, 13}, time.Second, true},
+		{"at the end", []int{0, 5, 10, 15, 18}, 19 * time.Second, true},
+		{"never", []int{0, 5, 10, 15, 19}, 0, false},
+	} {
+		list := make([]Instant, 20)
+		for i := range list {
+			list[i] = Instant{At: time.Duration(i) * time.Second, Offsets: []float64{-100, 100}}
+		}
+		for _, i := range c.apart {
+			list[i].Offsets[1] = 5000
+		}
+		if got, ok := converged(list, time.Microsecond); got != c.want || ok != c.ok {
+			t.Errorf("%s: %v, %v; want %v, %v", c.name, got, ok, c.want, c.ok)
+		}
 	}
 }
 
