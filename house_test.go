@@ -47,7 +47,8 @@ var rooms = map[string]room{
 		prints: "ui.go",
 	},
 	"cmd/lab": {
-		imports:    []string{"golang.org/x/sys", "github.com/spf13/cobra", "github.com/spf13/pflag"},
+		imports: []string{"meantime/daemon/sim", "github.com/go-analyze/charts", "github.com/spf13/cobra", "github.com/spf13/pflag",
+			"golang.org/x/sys"},
 		goroutines: true, unsafe: true, prints: "*", // a test kit: nothing of it is installed
 	},
 	"configs": {imports: []string{"gopkg.in/yaml.v3"}},
