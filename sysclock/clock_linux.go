@@ -31,6 +31,7 @@ var (
 	_ FrequencyFinder = (*linuxClock)(nil)
 	_ Survivor        = (*linuxClock)(nil)
 	_ Watcher         = (*linuxClock)(nil)
+	_ RawReader       = (*linuxClock)(nil)
 	_ Notifier        = (*linuxClock)(nil)
 	_ Sleeper         = (*linuxClock)(nil)
 )
@@ -82,6 +83,9 @@ func (c *linuxClock) Read() (Reading, error) {
 	}
 	return r, err
 }
+
+// ReadRaw reads CLOCK_MONOTONIC_RAW.
+func (c *linuxClock) ReadRaw() (int64, error) { return gettime(unix.CLOCK_MONOTONIC_RAW) }
 
 func readHost() (Reading, error) { return readBracket(narrowEnough) }
 

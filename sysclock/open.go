@@ -39,6 +39,12 @@ type Survivor interface {
 	Survived() bool
 }
 
+// RawReader is implemented by clocks whose oscillator can be read alone, at less cost than with the clock.
+type RawReader interface {
+	// ReadRaw returns the raw oscillator, ns, as in Reading.Raw.
+	ReadRaw() (int64, error)
+}
+
 // Notifier is implemented by clocks that tell at once when they are set. Elsewhere (Windows, macOS, FreeBSD) a set clock is found
 // out at the next reading.
 type Notifier interface {

@@ -10,8 +10,11 @@ type Moment struct {
 	Now   time.Duration // monotonic, since the driver's start: every protocol timer counts in it
 	Raw   int64         // ns on the raw oscillator
 	Wall  int64         // ns since the Unix epoch on the clock being kept
-	Width int64         // ns: Wall was read within this span of Raw
+	Width int64         // ns: Wall was read within this span of Raw; Unread: it was not
 }
+
+// Unread is the Width of a Moment without a reading of the wall clock.
+const Unread = -1
 
 // clockwork maps wall-clock stamps to the raw oscillator. It keeps the best pair of readings there is and lets it age: a pair that
 // was read while preempted is wrong by up to half its width, and every stamp mapped through it is bent.
@@ -37,6 +40,9 @@ func (c *clockwork) start(at Moment, rate float64) { c.pair, c.rate = at, rate }
 // read takes in a pair, and keeps it if it is better than the one kept has become. It returns by how much (ns) the wall clock was
 // moved by somebody else meanwhile, 0 if it was not.
 func (c *clockwork) read(at Moment) (jump int64) {
+	if at.Width == Unread {
+		return 0
+	}
 	parted := at.Wall - c.wall(at.Raw)
 	if math.Abs(float64(parted)) > strayAllowance+strayRate*float64(at.Raw-c.pair.Raw) {
 		c.pair = at

@@ -601,13 +601,15 @@ func testNoStamps(t *testing.T, a, _ *netns) {
 	if c.ledger.patience(time.Now()) > 0 {
 		t.Error("still waiting for stamps after giving up")
 	}
-	s, err := c.SendGroup([]byte("x"))
-	if err != nil {
-		t.Fatal(err)
+	var got []Sent
+	for range askAgain { // one of them asks
+		if _, err := c.SendGroup([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond)
+		got = append(got, c.Stamps(nil, 0)...)
 	}
-	time.Sleep(time.Millisecond)
-	got := c.Stamps(nil, 0)
-	if _, tx := c.KernelStamps(); !tx || len(got) != 1 || got[0].Token != s[0].Token {
-		t.Errorf("a stamp came (%+v), but transmit stamps: %v", got, tx)
+	if _, tx := c.KernelStamps(); !tx || len(got) == 0 || !got[0].Kernel {
+		t.Errorf("stamps %+v came, but transmit stamps: %v", got, tx)
 	}
 }

@@ -57,7 +57,6 @@ func (c *Conn) receive(s *socket, buf []byte, toGroup bool) (Packet, error) {
 		// In the first milliseconds after opening, until the kernel has got round to switching stamping on, packets come
 		// without a stamp. (SO_TIMESTAMPNS would fill in the time of the read; SO_TIMESTAMPING does not.)
 		n, oobn, flags, from, err := s.conn.ReadMsgUDPAddrPort(buf, s.oob[:])
-		now := wallNow()
 		short := flags&msgTrunc != 0
 		switch {
 		case err == nil:
@@ -75,9 +74,9 @@ func (c *Conn) receive(s *socket, buf []byte, toGroup bool) (Packet, error) {
 			continue
 		}
 		p := Packet{Data: buf[:n], From: c.sender(l, from, ctl.iface), Iface: ctl.iface, ToGroup: toGroup,
-			Stamp: now, Truncated: short}
-		if ctl.stamped {
-			p.Stamp, p.Kernel = ctl.stamp, true
+			Stamp: ctl.stamp, Kernel: ctl.stamped, Truncated: short}
+		if !ctl.stamped {
+			p.Stamp = wallNow()
 		}
 		return p, nil
 	}

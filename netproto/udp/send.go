@@ -92,7 +92,7 @@ func (c *Conn) send(b []byte, to netip.AddrPort, iface int, i *Interface) (Sent,
 	if i != nil && i.Loopback && !c.group.v6 {
 		source = i.source()
 	}
-	ask := c.ledger.on
+	ask := c.ledger.asks(iface)
 	c.control = appendSendControl(c.control[:0], c.group.v6, iface, source, ask)
 	c.token++
 	s := Sent{Token: c.token, Iface: iface, Stamp: wallNow()}
@@ -124,12 +124,12 @@ func destination(to netip.AddrPort, i *Interface) netip.AddrPort {
 }
 
 // Stamps appends to dst the kernel's stamps that have come since the last call, and waits for outstanding ones at most
-// wait, and never longer than 2 ms after the last send. Call it after every send (or burst of sends): uncollected
+// wait, and never longer than 2 ms after the last send. With a wait of 0 it also clears away what nobody waits for any more. Call it after every send (or burst of sends): uncollected
 // stamps fill the receive buffer. A packet whose stamp never comes keeps its user stamp.
 func (c *Conn) Stamps(dst []Sent, wait time.Duration) []Sent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.ledger.on {
+	if !c.ledger.on || wait > 0 && len(c.ledger.pending)+len(c.ledger.ready) == 0 {
 		return dst
 	}
 	c.drain()

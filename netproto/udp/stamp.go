@@ -21,8 +21,11 @@ const (
 	stampExpiry = time.Second
 	// missesToGiveUp in a row on an interface, and its stamps are waited for no longer: most likely its driver gives
 	// none. Some lost ones are normal (a full receive buffer drops the report, a neighbour does not answer ARP),
-	// eight running are not. Asking goes on, since it costs nothing, and the first stamp that comes ends the matter.
+	// eight running are not. Asking goes on with one packet in askAgain, and the first stamp that comes ends the matter.
 	missesToGiveUp = 8
+	// askAgain: what is asked for has to be looked for, and where system calls are slow (68 µs in a guest of the lab) that is
+	// what a packet costs.
+	askAgain = 64
 	// maxPending packets may wait for their stamps, and as many stamps for their collection. More than the largest
 	// burst (one poll on 20 interfaces, or the acknowledgements of one window); a caller that never collects
 	// loses the oldest.
@@ -43,6 +46,13 @@ type ledger struct {
 	pending []pendingStamp // in the order of sending
 	ready   []Sent         // stamped, not yet collected
 	misses  map[int]int    // in a row, by interface
+	sent    uint32         // packets, by which it is known when to ask again
+}
+
+// asks tells whether to ask for a packet's stamp.
+func (l *ledger) asks(iface int) bool {
+	l.sent++
+	return l.on && (!l.givenUp(iface) || l.sent%askAgain == 0)
 }
 
 // givenUp tells whether the kernel is taken to give no stamps on this interface.
