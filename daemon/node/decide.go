@@ -13,6 +13,9 @@ const (
 	// off by tens of ppm (DESIGN.md, "Rate centring").
 	foundingRounds = 64
 	foundingGain   = 0.3
+	// centredRounds is when the rate has been centred well enough for slow centring to go on from: from then on a member that
+	// comes or goes ends the fast one, or it would bend the rate to the mean of those left within seconds.
+	centredRounds = 24
 	// centringTime is the time constant of rate centring ever after: a member that joins or leaves bends LAN time's rate
 	// so slowly that no clock shows it.
 	centringTime = time.Hour
@@ -406,6 +409,10 @@ func (n *Node) centred() netproto.Rotation {
 			rates = append(rates, p.rate+(l.sum.Rate-p.rotated).Fraction())
 		}
 	}
+	if len(rates) != l.centring && l.founded > centredRounds {
+		l.founded = max(l.founded, foundingRounds+1)
+	}
+	l.centring = len(rates)
 	gain := l.interval.Seconds() / centringTime.Seconds()
 	if l.founded <= foundingRounds {
 		gain = max(gain, foundingGain)

@@ -48,6 +48,8 @@ type leader struct {
 	sum     netproto.Rotation
 	founded int // rounds kept since the founding
 
+	centring int // whose rates made the last mean
+
 	resuming int // rounds left in which members are taken at their word that they vote
 
 	gatherEnd time.Duration // FoundWait is over

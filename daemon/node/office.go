@@ -110,7 +110,9 @@ func (n *Node) takeOffice() {
 	l.seq, l.term = n.seq, n.term
 	if n.synced {
 		l.phase, l.lineage, l.resuming = netproto.PhaseKeeping, n.lineage, resumeRounds
-		l.founded = n.age
+		if l.founded = n.age; n.age > centredRounds {
+			l.founded = foundingRounds // the old master's rate is not in the mean any more
+		}
 		l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
 	}
 	n.note(Info, "master now", Attr{"term", n.term}, Attr{"lan_time", n.synced})

@@ -12,6 +12,9 @@ const (
 	// minFit is how many points must stand before the slope is believed. Slopes of shorter fits are noise over a short
 	// base, and are fed back through the LAN's mean (DESIGN.md, "Rate centring").
 	minFit = 8
+	// telling is how well (fractional, one standard deviation) a slope must be known to be believed: half of what the oscillators of
+	// ordinary machines are off by. Eight rounds of a network that is wrong by a millisecond each tell 150 ppm: nothing.
+	telling = 25e-6
 	// maxRate is the largest frequency correction believed: the oscillators of computers are within 100 ppm, broken ones
 	// within 500; the kernel's own limit is 500 ppm.
 	maxRate = 500e-6
@@ -47,6 +50,7 @@ type Servo struct {
 	heard  bool
 	bound  int64 // ns: of the measurement; once there is a fit, of the quietest one in it
 	plain  bool  // no fit
+	sloped bool  // the slope has been believed
 }
 
 // New starts a timescale that stands at time (ns since the Unix epoch) at raw and runs with a frequency correction that was found or
@@ -73,11 +77,11 @@ func NewPlain(raw, time int64) *Servo {
 func (s *Servo) Line() Line { return s.line }
 
 // Fitted says whether the slope comes from a fit, so that the timescale's rate error is small.
-func (s *Servo) Fitted() bool { return len(s.points) >= minFit }
+func (s *Servo) Fitted() bool { return len(s.points) >= minFit && s.sloped }
 
 // Rate returns the frequency correction and its standard deviation, both fractional.
 func (s *Servo) Rate() (rate, err float64) {
-	if len(s.points) > 0 && s.believes() {
+	if len(s.points) > 0 && s.sloped {
 		return s.line.Rate, s.fit.rateErr
 	}
 	return s.line.Rate, s.known.err
@@ -114,11 +118,8 @@ func (s *Servo) Bound(raw int64) int64 {
 	return s.bound + int64(min(3*s.fit.heightErr+skew*age, math.MaxInt64/4))
 }
 
-// believes says whether a slope may be fitted: through enough points, or with one that was known well before.
-func (s *Servo) believes() bool { return s.Fitted() || s.known.err <= firm }
-
 // Correct takes a round's delta (ns to add to the timescale as it stood at raw, known to ± bound ns) as a point of the fit
-// and moves the line onto the new fit. Before minFit points stand only the height is moved, unless the slope is known well.
+// and moves the line onto the new fit. Until the slope is known only the height is moved.
 func (s *Servo) Correct(raw, delta, bound int64) {
 	s.line = s.line.moved(raw)
 	p := point{raw: raw, time: s.line.Time + delta, bound: max(0, bound)}
@@ -131,22 +132,25 @@ func (s *Servo) Correct(raw, delta, bound int64) {
 		s.known.err = min(freeSkew, s.known.err*fading)
 	}
 	s.points = push(s.points, p)
-	if !s.believes() {
+	if !s.refit() {
 		s.line.Time = p.time
 		return
 	}
-	s.refit()
 	s.line.Time = p.time + int64(math.Round(s.fit.height))
 	s.line.Rate = clampRate(s.fit.rate)
 }
 
 // refit puts a line through the points: without what was known before where they deny it, and through fewer of them where they show that
-// it has bent.
-func (s *Servo) refit() {
+// it has bent. It says whether its slope can be believed: it goes through enough points, or it was known well before; and it is
+// known well enough now.
+func (s *Servo) refit() bool {
+	if len(s.points) < minFit && s.known.err > firm {
+		return false
+	}
 	c := &s.cloud
 	c.load(s.points)
 	s.fit = c.fit(s.known)
-	if off := math.Abs(s.fit.rate - s.known.rate); s.Fitted() && off > disbelief*s.known.err {
+	if off := math.Abs(s.fit.rate - s.known.rate); len(s.points) >= minFit && off > disbelief*s.known.err {
 		s.known.err = freeSkew
 		s.fit = c.fit(s.known)
 	}
@@ -155,7 +159,12 @@ func (s *Servo) refit() {
 		c.load(s.points)
 		s.fit = c.fit(s.known)
 	}
+	if s.sloped = s.sloped || s.fit.rateErr <= telling; !s.sloped {
+		s.fit = fit{}
+		return false
+	}
 	s.bound = c.scale.quiet
+	return true
 }
 
 // forget drops the oldest points.
@@ -172,7 +181,7 @@ func (s *Servo) Jump(raw, delta, bound int64) {
 	s.known = prior{s.line.Rate, min(freeSkew, max(err, unsure))}
 	s.line = s.line.moved(raw)
 	s.line.Time += delta
-	s.points, s.fit = s.points[:0], fit{}
+	s.points, s.fit, s.sloped = s.points[:0], fit{}, false
 	s.last, s.bound, s.heard = raw, max(0, bound), true
 }
 

@@ -124,8 +124,9 @@ func destination(to netip.AddrPort, i *Interface) netip.AddrPort {
 }
 
 // Stamps appends to dst the kernel's stamps that have come since the last call, and waits for outstanding ones at most
-// wait, and never longer than 2 ms after the last send. With a wait of 0 it also clears away what nobody waits for any more. Call it after every send (or burst of sends): uncollected
-// stamps fill the receive buffer. A packet whose stamp never comes keeps its user stamp.
+// wait, and never longer than 2 ms after the last send. Call it after every send (or burst of sends): uncollected
+// stamps fill the receive buffer. A packet whose stamp never comes keeps its user stamp. With a wait of 0 it also clears away what
+// nobody waits for any more.
 func (c *Conn) Stamps(dst []Sent, wait time.Duration) []Sent {
 	c.mu.Lock()
 	defer c.mu.Unlock()
