@@ -26,7 +26,7 @@ const (
 	exitConfig      = 3 // the configuration file cannot be read or has problems
 	exitPermission  = 4 // not allowed to set the clock
 	exitNetwork     = 5 // a network interface or a socket cannot be used
-	exitClockHeld   = 6 // another meantime on this host steers the clock
+	exitClockHeld   = 6 // another program on this host steers the clock
 	exitInsecure    = 7 // refused to obey packets that nothing authenticates
 	exitUnsupported = 8 // this operating system has no clock that can be steered
 )
@@ -43,7 +43,7 @@ var exitCodes = []struct {
 	{exitConfig, "the configuration file cannot be read or has problems"},
 	{exitPermission, "not allowed to set the clock"},
 	{exitNetwork, "a network interface or a socket cannot be used"},
-	{exitClockHeld, "another meantime on this host steers the clock already"},
+	{exitClockHeld, "another program on this host steers the clock already: a second meantime, or another time daemon"},
 	{exitInsecure, "refused to obey packets that nothing authenticates"},
 	{exitUnsupported, "this operating system has no clock that can be steered"},
 }

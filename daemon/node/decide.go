@@ -412,7 +412,9 @@ func (n *Node) centred() netproto.Rotation {
 	if len(rates) != l.centring && l.founded > centredRounds {
 		l.founded = max(l.founded, foundingRounds+1)
 	}
-	l.centring = len(rates)
+	if l.centring = len(rates); len(rates) < 2 { // alone: the rate of the LAN that was is better than one oscillator's
+		rates = nil
+	}
 	gain := l.interval.Seconds() / centringTime.Seconds()
 	if l.founded <= foundingRounds {
 		gain = max(gain, foundingGain)

@@ -56,10 +56,13 @@ func (n *Node) adopt(c correction) {
 		if c.founding {
 			n.age = 0
 		}
-		n.servo.Jump(c.raw, c.delta, c.bound)
+		if !c.alone {
+			n.servo.Jump(c.raw, c.delta, c.bound)
+		}
 		if n.merging {
 			n.servo.Doubt(otherRate)
 		}
+	case c.alone: // holdover: nothing was measured, and what is not known grows
 	case n.strange(c):
 		n.note(Warn, "LAN time is elsewhere than this clock's past says: history dropped", Attr{"delta", time.Duration(c.delta)})
 		n.servo.Jump(c.raw, c.delta, c.bound)

@@ -34,10 +34,15 @@ const (
 	// after 22 rounds.
 	fading = 1 + 1.0/32
 	// drift and driftTime are for holdover: nothing tells what temperature does to an oscillator that is not measured. It is
-	// taken to be within 1 ppm, and within one more for each hour.
+	// taken to be within 1 ppm, and within one more for each 20 minutes: a swing of 1 ppm with the room stays inside
+	// (TestHoldoverBoundsAreHonest in daemon/sim).
 	drift     = 1e-6
-	driftTime = 3600e9
+	driftTime = 1200e9
 )
+
+// bendTime (ns) is the time constant of rate centring: those who are left turn LAN time's rate to their own mean, away from a member's that is not
+// heard any more by half of its correction or less (a third member left).
+const bendTime = 3600e9
 
 // Servo holds a node's timescale and the points it was fitted through.
 type Servo struct {
@@ -114,7 +119,8 @@ func (s *Servo) Bound(raw int64) int64 {
 	}
 	age := float64(max(0, raw-s.last))
 	_, err := s.Rate()
-	skew := min(freeSkew, 3*err+drift*(1+age/driftTime))
+	bend := math.Abs(s.line.Rate) / 2 * min(1, age/(2*bendTime))
+	skew := min(freeSkew, 3*err+drift*(1+age/driftTime)+bend)
 	return s.bound + int64(min(3*s.fit.heightErr+skew*age, math.MaxInt64/4))
 }
 
