@@ -40,8 +40,8 @@ const (
 	driftTime = 1200e9
 )
 
-// bendTime (ns) is the time constant of rate centring: those who are left turn LAN time's rate to their own mean, away from a member's that is not
-// heard any more by half of its correction or less (a third member left).
+// bendTime (ns) is the time constant of rate centring: those who are left turn LAN time's rate to their own mean, away from that of a
+// member that is not heard any more by half of its correction or less (a third member left).
 const bendTime = 3600e9
 
 // Servo holds a node's timescale and the points it was fitted through.
