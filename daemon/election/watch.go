@@ -17,6 +17,10 @@ const (
 	calmPolls = 1.0
 )
 
+// handover is how long a named successor waits after a Resign: whoever gets its Candidate before the Resign would object on behalf
+// of the master that is no more.
+const handover = 5 * time.Millisecond
+
 // Bounds of ObjectionWait.
 const (
 	leastObjectionWait = 20 * time.Millisecond  // a busy host's answer on a LAN
@@ -81,7 +85,10 @@ func (w *Watch) Successor(first bool) { w.first = first }
 
 // Resigned notes that the master said it stops, naming this node its successor or another. It may be an old recording: it makes nobody
 // master, since a living one objects.
-func (w *Watch) Resigned(successor bool) { w.resigned, w.heir = true, successor }
+func (w *Watch) Resigned(now time.Duration, successor bool) {
+	w.resigned, w.heir = true, successor
+	w.calm = max(w.calm, now+handover)
+}
 
 // Objected notes that somebody knows better: a living master, or a candidate of higher rank. This node holds back for a while.
 func (w *Watch) Objected(now time.Duration) {

@@ -40,13 +40,13 @@ func TestWhenAWatchStands(t *testing.T) {
 		"a successor no more":      {watch(func(w *Watch) { w.Successor(true); w.Successor(false) }), proved + 3500*ms},
 		"later proof":              {watch(func(w *Watch) { w.Heard(proved+time.Second, time.Second) }), proved + 4500*ms},
 		"a slower master":          {watch(func(w *Watch) { w.Heard(proved, 4*time.Second) }), proved + 14*time.Second},
-		"resigned to it":           {watch(func(w *Watch) { w.Resigned(true) }), proved},
-		"resigned to another":      {watch(func(w *Watch) { w.Resigned(false) }), proved + 1500*ms},
-		"resigned, and proof":      {watch(func(w *Watch) { w.Resigned(false); w.Heard(proved+100*ms, time.Second) }), proved + 3600*ms},
+		"resigned to it":           {watch(func(w *Watch) { w.Resigned(proved, true) }), proved + 5*ms},
+		"resigned to another":      {watch(func(w *Watch) { w.Resigned(proved, false) }), proved + 1500*ms},
+		"resigned, and proof":      {watch(func(w *Watch) { w.Resigned(proved, false); w.Heard(proved+100*ms, time.Second) }), proved + 3600*ms},
 		"objection, long before":   {watch(func(w *Watch) { w.Objected(proved + time.Second) }), proved + 3500*ms},
 		"objection, just before":   {watch(func(w *Watch) { w.Objected(proved + 3*time.Second) }), proved + 4*time.Second},
 		"objection to a successor": {watch(func(w *Watch) { w.Successor(true); w.Objected(proved + 2125*ms) }), proved + 3125*ms},
-		"objection to a handover":  {watch(func(w *Watch) { w.Resigned(false); w.Objected(proved + time.Second) }), proved + 3500*ms},
+		"objection to a handover":  {watch(func(w *Watch) { w.Resigned(proved, false); w.Objected(proved + time.Second) }), proved + 3500*ms},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.watch.Deadline(); got != c.at {
@@ -87,7 +87,7 @@ func TestAWatchThatNeverStands(t *testing.T) {
 		"at once":   func() {},
 		"proof":     func() { w.Heard(proved, time.Second) },
 		"successor": func() { w.Successor(true) },
-		"resigned":  func() { w.Resigned(true) },
+		"resigned":  func() { w.Resigned(proved, true) },
 		"objection": func() { w.Objected(proved) },
 	} {
 		hear()
@@ -159,8 +159,8 @@ func TestAResignLeavesTheSuccession(t *testing.T) {
 		watch *Watch
 		wait  time.Duration
 	}{
-		"first, another named":   {watch(func(w *Watch) { w.Successor(true); w.Resigned(false) }), 2 * time.Second},
-		"another, itself named":  {watch(func(w *Watch) { w.Successor(false); w.Resigned(true) }), 3500 * time.Millisecond},
+		"first, another named":   {watch(func(w *Watch) { w.Successor(true); w.Resigned(proved, false) }), 2 * time.Second},
+		"another, itself named":  {watch(func(w *Watch) { w.Successor(false); w.Resigned(proved, true) }), 3500 * time.Millisecond},
 		"another, stood at once": {NewWatch(began, time.Second, true, true, half), 3500 * time.Millisecond},
 	} {
 		c.watch.Heard(proved+time.Second, time.Second)

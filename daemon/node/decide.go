@@ -190,7 +190,7 @@ func (n *Node) keep() {
 	n.speakUp(peers)
 	l.group = n.following(peers)
 	b := n.ballot(peers, samples)
-	mean, ok := b.count()
+	mean, ok := b.count(l.resuming == 0 && n.following(l.peers) <= 2)
 	l.jumped = max(0, l.jumped-1)
 	if !ok {
 		n.hold(peers, samples, len(b.readings))
@@ -323,12 +323,13 @@ func (n *Node) toleranceLimit(peers []*peer) int64 {
 
 // count takes the mean of the ballot. Of two voters that part, the one that saw itself jump is left out, else the one that is not
 // master.
-func (b ballot) count() (berkeley.Mean, bool) {
+// Only where two are all that vote: two of five that are heard, one of them a new master that has not heard the others yet, decide nothing.
+func (b ballot) count(pair bool) (berkeley.Mean, bool) {
 	if len(b.readings) == 0 {
 		return berkeley.Mean{}, false
 	}
 	mean, ok := berkeley.Keep(b.readings)
-	if !ok && len(b.readings) == 2 && b.who[0] < 0 {
+	if !ok && pair && len(b.readings) == 2 && b.who[0] < 0 {
 		if b.jumped[0] && !b.jumped[1] {
 			return berkeley.Mean{In: []bool{false, true}, Count: 1, Offset: b.readings[1].Offset}, true
 		}

@@ -63,6 +63,9 @@ func (n *Node) adopt(c correction) {
 			n.servo.Doubt(otherRate)
 		}
 	case c.alone: // holdover: nothing was measured, and what is not known grows
+	case c.standing == netproto.StandingLeftOut && n.strange(c):
+		// One or two such rounds are bad luck: a master whose machine stood still within a round measures everybody after it wrongly. If
+		// they go on, this node is a newcomer soon, and goes where it is told.
 	case n.strange(c):
 		n.note(Warn, "LAN time is elsewhere than this clock's past says: history dropped", Attr{"delta", time.Duration(c.delta)})
 		n.servo.Jump(c.raw, c.delta, c.bound)

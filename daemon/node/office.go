@@ -199,7 +199,7 @@ func (n *Node) onResign(h netproto.Header, r netproto.Resign) {
 	}
 	n.seen.Elections++
 	f.resigned = true
-	f.watch.Resigned(r.Successor == n.cfg.ID)
+	f.watch.Resigned(n.at.Now, r.Successor == n.cfg.ID)
 }
 
 // resign gives up office, naming who is to follow. It does nothing in a node without office.

@@ -163,7 +163,7 @@ func TestResignHandsOver(t *testing.T) {
 func TestReplayedResignIsObjectedTo(t *testing.T) {
 	b := lost(t, false)
 	r := netproto.Resign{Successor: 2}
-	_, cs := candidates(t, b.packet(masterAddr, r.Append(nil, header(1))))
+	_, cs := candidates(t, append(b.packet(masterAddr, r.Append(nil, header(1))), b.after(5*time.Millisecond)...))
 	if len(cs) != 1 {
 		t.Fatalf("the successor named stood %d times, want at once", len(cs))
 	}

@@ -222,7 +222,7 @@ func TestWhoseResignCounts(t *testing.T) {
 				b.wantDrop(DropStale, resign)
 				return
 			}
-			if _, cs := candidates(t, b.packet(masterAddr, resign)); len(cs) != 1 {
+			if _, cs := candidates(t, append(b.packet(masterAddr, resign), b.after(5*time.Millisecond)...)); len(cs) != 1 {
 				t.Errorf("the successor named stood %d times, want at once", len(cs))
 			}
 		})
@@ -238,7 +238,7 @@ func TestNewProofUndoesAResign(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b, r := member(t, RoleAuto, 3, nil)
 			last := r.polls(b)
-			_, asked := candidates(t, b.packet(masterAddr, (&netproto.Resign{Successor: 2}).Append(nil, r.header())))
+			_, asked := candidates(t, append(b.packet(masterAddr, (&netproto.Resign{Successor: 2}).Append(nil, r.header())), b.after(5*time.Millisecond)...))
 			if len(asked) != 1 {
 				t.Fatalf("the successor named stood %d times, want at once", len(asked))
 			}

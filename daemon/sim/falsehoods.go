@@ -54,7 +54,7 @@ func falsehoods() []Scenario {
 				p.Members[2].Lie = Lie{Kind: BadMaster, Amount: time.Millisecond, From: liesBegin}
 				return p
 			},
-			Limits: Limits{Sync: 20 * time.Second, Polls: 20, Max: 3 * time.Millisecond},
+			Limits: Limits{Sync: 20 * time.Second, Polls: 20, Max: 3 * time.Millisecond, Contested: 5 * time.Second},
 		},
 	}
 }
