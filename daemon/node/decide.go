@@ -37,6 +37,9 @@ const (
 // decide ends a round.
 func (n *Node) decide() {
 	l, voted := n.lead, n.voter()
+	if l.divided(n) {
+		n.question(Send{Group: true}) // that master's own polls have not been heard, or it could not be asked
+	}
 	if l.phase == netproto.PhaseGathering {
 		n.gather()
 	} else {
@@ -75,7 +78,7 @@ func (n *Node) gather() {
 	if l.quiet++; l.fresh > 0 {
 		l.quiet = 0
 	}
-	if (l.quiet < quietRounds || l.missing()) && n.at.Now < l.gatherEnd {
+	if (l.quiet < quietRounds || l.missing() || l.divided(n)) && n.at.Now < l.gatherEnd {
 		return
 	}
 	l.phase = netproto.PhaseKeeping

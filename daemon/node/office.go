@@ -221,18 +221,31 @@ func (n *Node) firstSuccessor() netproto.ID {
 
 // rival asks another master, whose poll was heard, what it has: once a round at most. The poll may be old; the answer is fresh.
 func (n *Node) rival(h netproto.Header, p Packet) {
-	l := n.lead
 	if h.Flags&netproto.FlagDry != 0 && !n.cfg.Dry {
 		n.drop(DropDry)
 		return
 	}
+	n.question(Send{To: p.From, Iface: p.Iface})
+}
+
+// question asks another master what it has, where it is, or wherever it may be.
+func (n *Node) question(s Send) {
+	l := n.lead
 	if n.at.Now < l.askAt || !n.tellable() {
 		return
 	}
 	l.askAt, l.asked = n.at.Now+l.interval/2, netproto.Nonce(n.random())
 	n.seen.Elections++
 	c := n.candidate(l.asked)
-	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), l.term)), To: p.From, Iface: p.Iface})
+	s.Data = c.Append(nil, n.header(n.electionSeq(), l.term))
+	n.send(s)
+}
+
+// divided says whether a node that was heard this round obeys another master.
+func (l *leader) divided(n *Node) bool {
+	return slices.ContainsFunc(l.peers, func(p *peer) bool {
+		return p.heard && p.master != 0 && p.master != n.cfg.ID && (n.cfg.Dry || p.flags&netproto.FlagDry == 0)
+	})
 }
 
 // contest compares this master's claim with another's, who has just proved that it lives.
