@@ -6,36 +6,68 @@ import "math"
 // quarter of a minute, while one quiet exchange in sixteen rounds is still common on a busy one.
 const filterRounds = 16
 
-// Filter keeps, for one peer, the best sample of the round under way and the bounds of the best samples of the last
-// rounds. The sample with the smallest bound is the one that waited least in queues (Mills, "Internet Time
-// Synchronization", IEEE Transactions on Communications 39(10), 1991, section V). Its zero value is ready.
+// Filter keeps, for one peer, what the samples of the round under way say together, and the bounds that the last rounds came to.
+//
+// Each sample says that the offset lies within Offset ± Bound: no packet arrives before it was sent, so each leg bounds it from one
+// side. All of them are right, so the offset lies where they overlap, between the quickest leg there and the quickest leg back,
+// whichever exchanges those were of (Marzullo and Owicki 1983). The middle of the overlap is better than any single sample: of seven
+// exchanges between loaded kernels, 49 µs of noise instead of 73 for the one of smallest delay. Where they do not overlap, something
+// else was wrong, and the sample with the smallest bound counts: it waited least in queues (Mills, "Internet Time Synchronization",
+// IEEE Transactions on Communications 39(10), 1991, section V). Its zero value is ready.
 type Filter struct {
-	best  Sample
-	has   bool
-	past  [filterRounds]int64
-	count int
+	best    Sample
+	has     bool
+	lo, hi  int64 // ns: where the samples overlap, if lo ≤ hi
+	several bool
+	past    [filterRounds]int64
+	count   int
 }
 
 // Add offers a sample of the round under way.
 func (f *Filter) Add(s Sample) {
-	if !f.has || s.Bound < f.best.Bound {
-		f.best, f.has = s, true
+	lo, hi := plus(s.Offset, -s.Bound), plus(s.Offset, s.Bound)
+	if !f.has {
+		f.best, f.has, f.lo, f.hi, f.several = s, true, lo, hi, false
+		return
+	}
+	f.lo, f.hi, f.several = max(f.lo, lo), min(f.hi, hi), true
+	if s.Bound < f.best.Bound {
+		f.best = s
+	}
+}
+
+// plus adds, saturating: stamps of a hostile packet may lie 146 years apart.
+func plus(a, b int64) int64 {
+	switch sum := a + b; {
+	case b > 0 && sum < a:
+		return math.MaxInt64
+	case b < 0 && sum > a:
+		return math.MinInt64
+	default:
+		return sum
 	}
 }
 
 // Renew forgets the samples of the round under way: better ones are coming.
-func (f *Filter) Renew() { f.best, f.has = Sample{}, false }
+func (f *Filter) Renew() { f.best, f.has, f.several = Sample{}, false, false }
 
-// Best returns the best sample of the round under way; ok is false where there was none.
-func (f *Filter) Best() (s Sample, ok bool) { return f.best, f.has }
+// Best returns what the samples of the round under way come to; ok is false where there was none. Delay is that of the sample with the
+// smallest bound.
+func (f *Filter) Best() (s Sample, ok bool) {
+	s = f.best
+	if f.several && f.lo <= f.hi {
+		s.Offset, s.Bound = f.lo/2+f.hi/2+(f.lo%2+f.hi%2)/2, f.hi/2-f.lo/2+1
+	}
+	return s, f.has
+}
 
 // Next ends the round: its best bound enters the memory, and the next round begins without a sample.
 func (f *Filter) Next() {
-	if f.has {
-		f.past[f.count%filterRounds] = f.best.Bound
+	if s, ok := f.Best(); ok {
+		f.past[f.count%filterRounds] = s.Bound
 		f.count++
 	}
-	f.best, f.has = Sample{}, false
+	f.Renew()
 }
 
 // Usual returns the smallest bound (ns) of the last rounds, math.MaxInt64 before there was one.
