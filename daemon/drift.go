@@ -156,5 +156,20 @@ func startFrequency(clock sysclock.Clock, remembered *drift) (frequency, err flo
 	if s, ok := clock.(sysclock.Survivor); ok && s.Survived() {
 		return found, max(remembered.err, math.Abs(found-remembered.frequency)), "the kernel, as a killed meantime left it"
 	}
-	return remembered.frequency, remembered.err, "memory"
+	return remembered.frequency, remembered.err + aged(time.Since(remembered.when)), "memory"
+}
+
+const (
+	// aging is how far (fractional) a correction may have become wrong in a day: what was remembered is the rate against LAN time, which
+	// its members' mean moves, and an oscillator's own rate moves with the season.
+	aging     = 1e-6
+	mostAging = 5e-6
+)
+
+// aged is the error that a memory has taken on. One from the future tells only that the clock has been wrong since.
+func aged(age time.Duration) float64 {
+	if age < 0 {
+		return mostAging
+	}
+	return min(mostAging, age.Hours()/24*aging)
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"meantime/configs"
@@ -189,8 +190,12 @@ type survivor struct {
 func (c survivor) Survived() bool { return c.killed }
 
 // Memory goes before what the kernel is found at, unless a killed meantime left that.
-func TestStartFrequency(t *testing.T) {
-	memory := &drift{frequency: 40e-6, err: 5e-9}
+func TestStartFrequency(t *testing.T) { synctest.Test(t, startFrequencies) } // time stands still
+
+func startFrequencies(t *testing.T) {
+	memory := &drift{frequency: 40e-6, err: 5e-9, when: time.Now()}
+	older := &drift{frequency: 40e-6, err: 5e-9, when: time.Now().Add(-48 * time.Hour)}
+	future := &drift{frequency: 40e-6, err: 5e-9, when: time.Now().Add(time.Hour)}
 	for name, tt := range map[string]struct {
 		clock          sysclock.Clock
 		memory         *drift
@@ -205,6 +210,8 @@ func TestStartFrequency(t *testing.T) {
 		"after a kill, same":        {survivor{foundClock{frequency: 40e-6}, true}, memory, 40e-6, 5e-9, "the kernel, as a killed meantime left it"},
 		"after a kill, no memory":   {survivor{foundClock{frequency: 40e-6}, true}, nil, 40e-6, 0, "the kernel"},
 		"a clock that does not say": {foundClock{}.Clock, memory, 40e-6, 5e-9, "memory"},
+		"after two days":            {foundClock{}, older, 40e-6, 2.005e-6, "memory"},
+		"from the future":           {foundClock{}, future, 40e-6, 5.005e-6, "memory"},
 	} {
 		frequency, err, from := startFrequency(tt.clock, tt.memory)
 		if math.Abs(frequency-tt.frequency) > 1e-15 || math.Abs(err-tt.err) > 1e-15 || from != tt.from {

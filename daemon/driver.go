@@ -204,7 +204,7 @@ func (d *driver) now(sharp bool) (node.Moment, error) {
 		if err != nil {
 			return node.Moment{}, fmt.Errorf("reading the oscillator: %w", err)
 		}
-		if now-d.sharp.Raw < int64(readEvery) {
+		if now-d.sharp.Raw < int64(readEvery) && time.Duration(now-d.zero) < d.node.Deadline() {
 			return d.moment(sysclock.Reading{Raw: now, Width: node.Unread}), nil
 		}
 	}
@@ -231,7 +231,7 @@ func (d *driver) moment(r sysclock.Reading) node.Moment {
 
 // inputOf makes an input of a datagram. Its stamp is mapped to the kept clock after that clock has been read.
 func (d *driver) inputOf(p udp.Packet) func(node.Moment) node.Input {
-	d.check(p.Stamp)
+	d.check(d.clock.FromHost(p.Stamp))
 	return func(node.Moment) node.Input {
 		return node.Packet{
 			Data: p.Data, From: p.From, Iface: p.Iface, ToGroup: p.ToGroup,
@@ -275,7 +275,7 @@ func (d *driver) handleAt(at node.Moment, input func(node.Moment) node.Input) (e
 			continue
 		}
 		s := d.queue[0]
-		if d.check(s.Stamp); d.doubt && !checked {
+		if d.check(d.clock.FromHost(s.Stamp)); d.doubt && !checked {
 			checked, d.stepped = true, true // a late stamp is as old as one from before the clock was set
 			continue
 		}

@@ -16,6 +16,8 @@ const (
 	firstStep = int64(time.Millisecond)
 	// longWay is the phase (ns) above which the log tells that it is being slewed, and for how long: at 500 ppm 20 s.
 	longWay = int64(10 * time.Millisecond)
+	// leastPace (ppb) is the slowest pace that is believed: below 1 ppm nobody can be configured, and a merge would never end.
+	leastPace = 1000
 	// rememberEvery is how often the rate is written to disk, and rememberPoints how many rounds must stand behind it.
 	rememberEvery  = time.Hour
 	rememberPoints = 32
@@ -136,6 +138,7 @@ func (n *Node) settle(alone bool) {
 	case n.cfg.Step == StepAlways && size > int64(n.cfg.StepThreshold):
 		n.step(phase, "clock stepped")
 	default:
+		n.alarm(phase)
 		n.tell(phase)
 	}
 	n.mayStep = n.mayStep && alone
@@ -143,9 +146,8 @@ func (n *Node) settle(alone bool) {
 	n.remember()
 }
 
-// tell logs, once, that the clock is on a long way to LAN time, or that the way is too long to be gone unasked.
-func (n *Node) tell(phase int64) {
-	size := max(phase, -phase)
+// alarm decides, and logs once, whether the way to LAN time is too long to be gone unasked.
+func (n *Node) alarm(phase int64) {
 	switch {
 	case n.panics(phase) && !n.panic:
 		n.panic = true
@@ -157,6 +159,11 @@ func (n *Node) tell(phase int64) {
 		n.panic = false
 		n.note(Info, "the clock is within the panic limits again", Attr{"away", time.Duration(phase)})
 	}
+}
+
+// tell logs, once, that the clock is on a long way to LAN time.
+func (n *Node) tell(phase int64) {
+	size := max(phase, -phase)
 	switch {
 	case size > longWay && !n.panic && !n.away:
 		n.away = true
@@ -188,7 +195,7 @@ func (n *Node) remember() {
 // slewRate is the largest extra rate (fractional) to slew at. Those who go over from one LAN to another together stay together: none
 // of them slews faster than the slowest can.
 func (n *Node) slewRate() float64 {
-	if !n.merging || n.pace == 0 {
+	if !n.merging || n.pace < leastPace {
 		return n.cfg.MaxSlew
 	}
 	return min(n.cfg.MaxSlew, float64(n.pace)/1e9)
@@ -196,7 +203,7 @@ func (n *Node) slewRate() float64 {
 
 // slewTime is how long a phase (ns) takes at the largest slew.
 func (n *Node) slewTime(size int64) time.Duration {
-	return time.Duration(float64(size) / n.slewRate()).Round(time.Second)
+	return time.Duration(min(float64(size)/n.slewRate(), math.MaxInt64/2)).Round(time.Second)
 }
 
 func (n *Node) step(phase int64, text string) {
@@ -214,6 +221,9 @@ func (n *Node) steer() {
 	}
 	n.steerAt = n.at.Now + steerEvery
 	frequency, phase := n.steering()
+	n.alarm(phase)
+	_, known := n.servo.Heard()
+	alone := n.lead != nil && n.synced && !n.together // it is LAN time itself
 	s := Steer{
 		Frequency: frequency,
 		Phase:     phase,
@@ -221,10 +231,13 @@ func (n *Node) steer() {
 		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
 		EstError:  add(int64(n.servo.Error()), max(phase, -phase)),
 
-		Synchronised: !n.panic,
+		Synchronised: !n.panic && (known || alone),
 	}
-	if n.panic {
+	switch {
+	case n.panic:
 		s.Phase = 0
+	case alone && !known:
+		s.MaxError = add(0, max(phase, -phase))
 	}
 	n.clock.steered(n.at.Raw, s.Frequency, s.Phase, s.MaxSlew)
 	n.do(s)

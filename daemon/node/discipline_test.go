@@ -174,3 +174,59 @@ func TestPhaseOnly(t *testing.T) {
 		t.Errorf("rate %v, fitted %v after 20 rounds of 40 µs each", s.Rate, s.Fitted)
 	}
 }
+
+// TestPanicNeedsNoMaster: while nobody is heard a clock that somebody sets far off is left alone, too, and taken up again when it is set right.
+func TestPanicNeedsNoMaster(t *testing.T) {
+	b := follows(t, func(c *Config) { c.PanicForward, c.PanicBackward = 10*time.Second, 10*time.Second })
+	b.after(time.Minute) // holdover
+	last := func() Steer {
+		s := of[Steer](b.after(2 * time.Second))
+		return s[len(s)-1]
+	}
+	b.shift = time.Hour
+	if s := last(); s.Phase != 0 || s.Synchronised {
+		t.Errorf("an hour off, and steers %+v", s)
+	}
+	b.shift = 0
+	if s := last(); !s.Synchronised {
+		t.Errorf("set right, and steers %+v", s)
+	}
+}
+
+// TestAfterASleepAnyTimeIsTaken: a machine that wakes with its clock further off than max_skew has no past that says otherwise; and until it is
+// measured the system is told that its clock is not kept.
+func TestAfterASleepAnyTimeIsTaken(t *testing.T) {
+	b := follows(t, nil)
+	b.shift = 2 * time.Hour
+	s := of[Steer](b.give(Suspended{For: time.Hour}))
+	if len(s) != 1 || s[0].Synchronised || s[0].MaxError < int64(time.Hour) {
+		t.Errorf("after the sleep the system is told %+v, want that nothing is known", s)
+	}
+	if s := of[Steer](b.give(Foreign{What: "frequency"})); len(s) != 0 {
+		t.Errorf("a foreign hand sets off %+v", s)
+	}
+	if s := of[Step](b.packet(masterAddr, adjustOf(9, b.exchange(9), -2*time.Hour, nil))); len(s) != 1 || s[0].Delta != int64(-2*time.Hour) {
+		t.Errorf("steps %+v, want one of -2 h", s)
+	}
+	b = follows(t, nil) // without a sleep it is refused, and said once
+	said := 0
+	for seq := range uint32(3) {
+		for _, n := range of[Note](b.packet(masterAddr, adjustOf(seq+4, b.exchange(seq+4), 2*time.Hour, nil))) {
+			if strings.Contains(n.Text, "max_skew") {
+				said++
+			}
+		}
+	}
+	if said != 1 {
+		t.Errorf("said %d times that deltas are refused, want once", said)
+	}
+}
+
+// TestALoneFounderIsLANTime: nobody else is there to disagree, and the system is told so rather than that the clock may be anything.
+func TestALoneFounderIsLANTime(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	s := of[Steer](b.after(time.Minute))
+	if len(s) == 0 || !s[len(s)-1].Synchronised || s[len(s)-1].MaxError > 1000 {
+		t.Errorf("tells %+v", s[len(s)-1:])
+	}
+}

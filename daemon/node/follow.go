@@ -19,7 +19,8 @@ const (
 	// four of them once in sixty rounds.
 	maxTries = 4
 	// leastPatience is how long a slave waits for an Ack before it replies once more: longer than an answer takes on a LAN, so
-	// short that four fit into a round. An Ack that comes later nevertheless doubles it, up to mostPatience.
+	// short that four fit into a round. An Ack that comes later nevertheless doubles it, up to mostPatience; one in time takes an
+	// eighth off.
 	leastPatience = 25 * time.Millisecond
 	mostPatience  = 200 * time.Millisecond
 	// silentPolls is after how many missed polls a master counts as silent (brief silence is loss, and the fit holds).
@@ -306,7 +307,9 @@ func (n *Node) onAck(h netproto.Header, a netproto.Ack, p Packet) {
 	}
 	n.seen.Acks++
 	last := which == s.replies-1
-	if !last { // it was on its way when the reply was sent again
+	if last {
+		s.patience = max(leastPatience, s.patience-s.patience/8)
+	} else { // it was on its way when the reply was sent again
 		s.patience = min(2*s.patience, mostPatience)
 	}
 	s.acked, s.due = which+1, never
@@ -398,8 +401,13 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	}
 	if !n.bearable(h, e) {
 		n.drop(DropRange)
+		if !n.refused {
+			n.refused = true
+			n.note(Warn, "the master's delta is beyond max_skew, or no date at all: not taken", Attr{"delta", time.Duration(e.Delta)})
+		}
 		return
 	}
+	n.refused = false
 	n.seen.Adjusts++
 	s.adjusted, s.heard, s.slot, s.due = true, n.at.Now, e.Slot, never
 	n.obey(h.Term, s.id)
@@ -419,7 +427,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 // another the timescale must stay where it can be told (PROTOCOL.md 1.7).
 func (n *Node) bearable(h netproto.Header, e *netproto.Entry) bool {
 	size := max(e.Delta, -e.Delta)
-	if h.Lineage == n.lineage {
+	if h.Lineage == n.lineage && n.together {
 		return size <= int64(n.cfg.MaxSkew)
 	}
 	t := netproto.Stamp(int64(n.stamp(n.at.Raw)) + e.Delta) // both are below 2^62

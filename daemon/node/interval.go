@@ -35,6 +35,9 @@ func (l *leader) untroubled(n *Node) bool {
 		return false
 	}
 	for _, p := range l.peers {
+		if p.flags&netproto.FlagDry != 0 && !n.cfg.Dry {
+			continue // it never votes
+		}
 		if !p.voter() || p.missed > 1 || p.bad > 0 || p.jumped > 0 {
 			return false
 		}

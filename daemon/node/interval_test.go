@@ -51,12 +51,11 @@ func TestPollsBecomeRarerWhileAllIsCalm(t *testing.T) {
 // PROTOCOL.md 8.28: whatever is the matter makes them frequent at once.
 func TestTroubleMakesPollsFrequent(t *testing.T) {
 	for name, trouble := range map[string]func(*bench, []*fake) []*fake{
-		"a new member":             func(b *bench, f []*fake) []*fake { return append(f, following(4)...) },
-		"a member is silent":       func(b *bench, f []*fake) []*fake { b.round(f[0]); return f[:1] },
-		"a clock is off":           func(b *bench, f []*fake) []*fake { f[0].offset += time.Second; f[0].follows = false; return f },
-		"this clock jumped":        func(b *bench, f []*fake) []*fake { b.node.startled(); return f },
-		"this clock is on its way": func(b *bench, f []*fake) []*fake { b.shift = time.Minute; return f },
-		"a clock jumped":           func(b *bench, f []*fake) []*fake { f[1].jumped = true; return f },
+		"a new member":       func(b *bench, f []*fake) []*fake { return append(f, following(4)...) },
+		"a member is silent": func(b *bench, f []*fake) []*fake { b.round(f[0]); return f[:1] },
+		"a clock is off":     func(b *bench, f []*fake) []*fake { f[0].offset += time.Second; f[0].follows = false; return f },
+		"this clock jumped":  func(b *bench, f []*fake) []*fake { b.node.startled(); return f },
+		"a clock jumped":     func(b *bench, f []*fake) []*fake { f[1].jumped = true; return f },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, f := adaptive(t)
@@ -65,6 +64,17 @@ func TestTroubleMakesPollsFrequent(t *testing.T) {
 				t.Errorf("a poll each %v, the next in %v; want each second", got, b.node.lead.pollAt-b.now)
 			}
 		})
+	}
+}
+
+// PROTOCOL.md 8.28: a dry node never votes, and is no trouble.
+func TestADryNodeIsNoTrouble(t *testing.T) {
+	b, f := adaptive(t)
+	dry := following(4)
+	dry[0].flags = netproto.FlagDry
+	b.interval(1, append(f, dry...)...)
+	if got := b.interval(3*calmRounds, append(f, dry...)...); got != 8*time.Second {
+		t.Errorf("a poll each %v beside a dry node, want each 8 s", got)
 	}
 }
 

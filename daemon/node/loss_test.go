@@ -66,10 +66,16 @@ func TestALateAckBelongsToItsOwnReply(t *testing.T) {
 	if got := b.node.Status().Traffic.Acks - acks; got != 2 {
 		t.Errorf("%d Acks taken, want 2", got)
 	}
-	if got := b.node.follow.master.patience; got != 2*leastPatience {
-		t.Errorf("waits %v for an Ack now, want twice as long as before", got)
+	if got := b.node.follow.master.patience; got != 2*leastPatience-2*leastPatience/8 {
+		t.Errorf("waits %v for an Ack now, want twice as long as before, less an eighth for the one in time", got)
 	}
 	b.wantDrop(DropDuplicate, ackOf(2, rs[0].Nonce, 0, 0))
+	for seq := range uint32(10) {
+		b.exchange(seq + 3)
+	}
+	if got := b.node.follow.master.patience; got != leastPatience {
+		t.Errorf("waits %v after ten quick rounds: one busy second must not end the resending", got)
+	}
 }
 
 // PROTOCOL.md 8.10. The Ack of the master's last exchange was lost: the slave tells of the one before, whose stamps here are gone. Taken for
@@ -123,7 +129,7 @@ func TestACandidateAsksTwice(t *testing.T) {
 func TestPaceIsTheSlowestMembers(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3, 4)
-	f[1].pace = 40_000
+	f[0].pace, f[1].pace = 1, 40_000 // a pace that nobody can be configured to is none
 	b.founded(f...)
 	_, as := adjusts(t, b.round(f...))
 	if len(as) != 1 || as[0].Pace != 40_000 {

@@ -31,6 +31,7 @@ type Node struct {
 	mayStep  bool
 	merging  bool // another LAN's time has been adopted, and the clock is not there yet
 	pace     uint32
+	refused  bool // the log knows that the master's deltas are not taken
 	panic    bool // the clock is beyond the panic limits and left alone
 	away     bool // the log knows that the clock is on a long way
 	jumped   bool // somebody else moved the clock since the last Reply
@@ -101,7 +102,7 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		n.suspended(in)
 	case Foreign:
 		n.note(Warn, "another program disciplines this clock too: stop it", Attr{"found", in.What})
-		if n.synced { // what it wrote is written over
+		if n.steers() { // what it wrote is written over
 			n.steerAt = at.Now
 		}
 	case Stop:
@@ -115,10 +116,18 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 }
 
 // startled notes that this clock, or this whole machine, was moved from outside: where two voters part, that decides.
+// What was measured in this round may be from before and after.
 func (n *Node) startled() {
 	n.jumped = true
 	if n.lead != nil {
 		n.lead.jumped = patience
+		for _, p := range n.lead.peers {
+			p.filter.Renew()
+		}
+		return
+	}
+	for _, s := range n.follow.sessions {
+		s.due, s.replies, s.acked = never, 0, 0
 	}
 }
 

@@ -130,7 +130,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		return
 	}
 	n.seen.Elections++
-	if n.lead != nil {
+	if n.lead != nil && dry == n.cfg.Dry {
 		n.lead.summoned(n, h.Sender)
 	}
 	answer := netproto.Claim{Echo: c.Nonce, Rounds: n.rounds, Priority: n.cfg.Priority}
@@ -256,10 +256,10 @@ func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 		return
 	}
 	n.seen.Elections++
-	l.asked = 0
 	if c.Master != h.Sender {
-		return // no master any more: it resigned meanwhile
+		return // no master any more, or somebody who speaks for one: it will answer for itself
 	}
+	l.asked = 0
 	other := election.Claim{Voters: int(c.Voters), Candidate: election.Candidate{ID: uint64(h.Sender), Priority: c.Priority}}
 	wins := n.claim().Prevails(other)
 	if dry := h.Flags&netproto.FlagDry != 0; dry != n.cfg.Dry {

@@ -10,14 +10,17 @@ func (n *Node) suspended(s Suspended) {
 	n.servo.Restart(n.at.Raw, n.clock.wall(n.at.Raw))
 	n.standing, n.rotation = 0, rotation{}
 	n.together, n.mayStep = false, true
+	if n.synced { // what the system says of its clock must not be what was true before
+		n.steer()
+	}
 	n.steerAt = never
 	if n.lead != nil {
 		n.lead = nil
 		n.follow = n.newFollower(n.cfg.Role == RoleMaster)
 		return
 	}
-	for _, session := range n.follow.sessions { // what was measured before the sleep belongs to another timescale
-		session.due, session.replies, session.acked = never, 0, 0
-	}
 	n.follow.watch.Heard(n.at.Now, n.cfg.Interval)
 }
+
+// steers says whether the clock is being steered at present.
+func (n *Node) steers() bool { return n.steerAt != never }

@@ -161,7 +161,7 @@ func (s *Servo) refit() bool {
 		s.fit = c.fit(s.known)
 	}
 	if len(s.points) > leastWindow && c.bent(s.fit) {
-		s.forget(len(s.points) / 8)
+		s.forget(min(len(s.points)/8, len(s.points)-leastWindow))
 		c.load(s.points)
 		s.fit = c.fit(s.known)
 	}
