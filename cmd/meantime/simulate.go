@@ -120,7 +120,11 @@ func (o *simulateOptions) bind(command *cobra.Command) {
 	span("poll-max", &l.PollMax, "`time` from poll to poll once the LAN has been calm for long (default: as --poll)")
 	ppm("max-slew", &l.MaxSlew, "`ppm` that a clock runs off by at most while it is slewed")
 	span("for", &l.For, "`time` that is simulated")
-	value("faults", "`list` of what happens to whom when, such as kill:master@60s+10s", "", into(&l.Faults, sim.ParseFaults))
+	value("faults", "`list` of what happens to whom when, such as kill:master@60s+10s", "", func(text string) error {
+		more, err := sim.ParseFaults(text)
+		l.Faults = append(l.Faults, more...) // the flag may be repeated
+		return err
+	})
 	flags.StringVar(&o.Scenario, "scenario", "", "`name` of a story with a LAN and limits of its own; all: every one; list: tell their names")
 	flags.Uint64Var(&l.Seed, "seed", 0, "`number` that everything is drawn from (default: a new one, printed)")
 	flags.IntVar(&o.Seeds, "seeds", 1, "`number` of seeds to try, counted up from the first")

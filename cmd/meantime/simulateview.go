@@ -60,9 +60,13 @@ func simulateText(r sim.Report) string {
 		line("in sync", "never")
 	} else {
 		line("in sync", "after %s", span(r.TimeToSync))
-		line("disagreement", "%s median, %s p95, %s p99, %s at most, from 30 polls after that",
-			span(d.Median), span(d.P95), span(d.P99), span(d.Max))
-		line("clocks from their mean", "%s rms", span(r.RMSOffset))
+		if d.Max == 0 {
+			line("disagreement", "not measured: --for ends before 30 polls after that")
+		} else {
+			line("disagreement", "%s median, %s p95, %s p99, %s at most, of clocks at rest, from 30 polls after that",
+				span(d.Median), span(d.P95), span(d.P99), span(d.Max))
+			line("clocks from their mean", "%s rms", span(r.RMSOffset))
+		}
 	}
 	line("LAN rate", "%+.3f ppm, where the mean of the oscillators is %+.3f ppm", r.LANRatePPM, r.MeanOscillatorPPM)
 	line("masters", "%s", masters(reigns(r)))

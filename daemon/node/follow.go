@@ -48,8 +48,8 @@ type follower struct {
 	winner      netproto.ID // the master that this node yielded to: until winnerUntil nobody else is followed
 	winnerUntil time.Duration
 
-	candidacy netproto.Nonce // of the Candidate that is out, 0 = none
-	served    bool           // a living master does not serve this node, and the log knows
+	candidacy  netproto.Nonce // of the Candidate that is out, 0 = none
+	objections int            // in a row, without proof of a master in between
 
 	members, voters int // as the last Adjust said
 	spread          time.Duration

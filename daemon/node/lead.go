@@ -200,6 +200,10 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 		n.drop(DropFull)
 		return
 	}
+	if !fresh && h.Start == p.former {
+		n.twin(p, in)
+		return
+	}
 	if fresh || p.start != h.Start {
 		n.welcome(p, h, in)
 	}
@@ -221,12 +225,23 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	n.ack(p, r, in)
 }
 
+// twin counts a packet of a start that another one under the same id has taken the place of: two daemons with one id, from a disk that
+// was cloned or one state directory for two. The later one is the member.
+func (n *Node) twin(p *peer, in Packet) {
+	n.drop(DropStale)
+	if !p.twinned {
+		p.twinned = true
+		n.note(Warn, "two nodes use one id, as after cloning a disk: give one another state directory, or remove the file id in it",
+			Attr{"id", p.id.String()}, Attr{"at", p.addr.String()}, Attr{"and_at", in.From.String()})
+	}
+}
+
 // mostWelcomes is how many new faces a round are logged: a flood of made-up ones must not fill a disk.
 const mostWelcomes = 32
 
 // welcome notes a new face: a member that came, or came again after a restart. It has no vote.
 func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
-	*p = peer{id: h.Sender, start: h.Start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
+	*p = peer{id: h.Sender, start: h.Start, former: p.start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
 	n.lead.fresh++
 	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && h.Lineage == n.lead.lineage {
 		p.standing = netproto.StandingVoter

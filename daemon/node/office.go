@@ -35,7 +35,7 @@ func (n *Node) fraction() float64 { return float64(n.cfg.Random()>>11) / (1 << 5
 // calm notes proof that the own master lives: nobody needs to stand.
 func (n *Node) calm(s *session) {
 	f := n.follow
-	f.resigned, f.served, f.candidacy = false, false, 0
+	f.resigned, f.objections, f.candidacy = false, 0, 0
 	f.watch.Heard(n.at.Now, s.interval)
 }
 
@@ -179,8 +179,7 @@ func (n *Node) onClaim(h netproto.Header, c netproto.Claim, p Packet) {
 	n.seen.Elections++
 	f.candidacy = 0
 	f.watch.Objected(n.at.Now)
-	if c.Master != 0 && !f.served {
-		f.served = true
+	if f.objections++; c.Master != 0 && f.objections == 2 { // one is a candidate that was a moment too early
 		n.note(Warn, "a living master does not reach this node, though it reaches others: check cabling and firewall",
 			Attr{"master", c.Master.String()}, Attr{"says", p.From.String()})
 	}

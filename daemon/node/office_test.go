@@ -111,13 +111,18 @@ func TestAnObjectionHoldsACandidateBack(t *testing.T) {
 	stale := netproto.Claim{Echo: cs[0].Nonce + 1, Master: 1, Priority: 100}
 	b.wantDrop(DropUnasked, stale.Append(nil, h))
 	claim := netproto.Claim{Echo: cs[0].Nonce, Master: 1, Priority: 100}
-	if effects := b.packet(slaveAddr, claim.Append(nil, h)); !said(effects, "does not reach this node") {
-		t.Errorf("no word about a one-way link: %+v", effects)
+	if effects := b.packet(slaveAddr, claim.Append(nil, h)); said(effects, "does not reach this node") {
+		t.Error("a candidate that is a moment too early is told to look after its cables")
 	}
 	stood := b.now
-	again, _ := b.upTo(netproto.KindCandidate, 20*time.Second)
+	again, effects := b.upTo(netproto.KindCandidate, 20*time.Second)
 	if again-stood < 900*time.Millisecond {
 		t.Errorf("stood again after %v, want an interval of holding back", again-stood)
+	}
+	_, cs = candidates(t, effects)
+	claim.Echo = cs[0].Nonce
+	if effects := b.packet(slaveAddr, claim.Append(nil, h)); !said(effects, "does not reach this node") {
+		t.Errorf("no word about a one-way link: %+v", effects)
 	}
 }
 

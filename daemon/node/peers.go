@@ -15,6 +15,8 @@ const maxPeers = 4096
 type peer struct {
 	id       netproto.ID
 	start    uint32
+	former   uint32 // the start before this one, 0 for none
+	twinned  bool   // the log knows that both are there
 	addr     netip.AddrPort
 	standing netproto.Standing
 	filter   berkeley.Filter

@@ -3,6 +3,7 @@ package node
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -534,5 +535,33 @@ func TestAResignIsUndoneByProof(t *testing.T) {
 	proved := b.now
 	if stood, _ := b.upTo(netproto.KindCandidate, 10*time.Second); stood-proved < 2900*time.Millisecond {
 		t.Errorf("stood %v after the master proved itself again, want 3 intervals", stood-proved)
+	}
+}
+
+// Two daemons with one id, from a cloned disk or one state directory for two: the later one is the member, and the log says it once, not each time
+// the other is heard.
+func TestTwoNodesWithOneIDAreTold(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	came, told := 0, 0
+	for round := range 10 {
+		hs, ps := polls(t, b.after(max(0, b.node.Deadline()-b.now)))
+		for len(ps) == 0 {
+			hs, ps = polls(t, b.after(max(0, b.node.Deadline()-b.now)))
+		}
+		for _, start := range []uint32{7, 8} {
+			h := netproto.Header{Group: group, Sender: 2, Start: start, Seq: hs[0].Seq}
+			r := netproto.Reply{Echo: ps[0].Nonce, Nonce: netproto.Nonce(100*round) + netproto.Nonce(start), T2: netproto.Stamp(wallStart), T3: netproto.Stamp(wallStart)}
+			for _, n := range of[Note](b.packet(slaveAddr, r.Append(nil, h))) {
+				switch {
+				case strings.Contains(n.Text, "member came"):
+					came++
+				case strings.Contains(n.Text, "one id"):
+					told++
+				}
+			}
+		}
+	}
+	if came != 2 || told != 1 {
+		t.Errorf("a member came %d times, and of the one id it was told %d times; want 2 and 1", came, told)
 	}
 }
