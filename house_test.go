@@ -42,16 +42,17 @@ type room struct {
 var rooms = map[string]room{
 	"": {}, // these tests
 	"cmd/meantime": {
-		imports: []string{"meantime/configs", "meantime/daemon", "meantime/daemon/sim", "meantime/sysclock",
-			"github.com/go-analyze/charts", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+		imports: []string{"meantime/cmd/picture", "meantime/configs", "meantime/daemon", "meantime/daemon/sim", "meantime/sysclock",
+			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 		prints: "ui.go",
 	},
 	"cmd/lab": {
-		imports: []string{"meantime/daemon/sim", "github.com/go-analyze/charts", "github.com/spf13/cobra", "github.com/spf13/pflag",
+		imports: []string{"meantime/cmd/picture", "meantime/daemon/sim", "github.com/spf13/cobra", "github.com/spf13/pflag",
 			"golang.org/x/sys"},
 		goroutines: true, unsafe: true, prints: "*", // a test kit: nothing of it is installed
 	},
-	"configs": {imports: []string{"gopkg.in/yaml.v3"}},
+	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},
+	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
 		imports: []string{"meantime/configs", "meantime/daemon/node", "meantime/netproto", "meantime/netproto/udp",
 			"meantime/packaging", "meantime/sysclock", "github.com/kardianos/service", "golang.org/x/sys"},

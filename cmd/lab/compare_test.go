@@ -145,7 +145,7 @@ func TestPlot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	near(t, "level of 10 µs", level(10e3), 1, 0)
-	near(t, "level of -5 µs", level(-5e3), -0.5, 0)
-	near(t, "level of 1 ms", level(1e6), 3, 1e-9)
+	near(t, "height of 10 µs", offsets.Height(10e3), 1, 0)
+	near(t, "height of -5 µs", offsets.Height(-5e3), -0.5, 0)
+	near(t, "height of 1 ms", offsets.Height(1e6), 3, 1e-9)
 }

@@ -8,9 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-analyze/charts/chartdraw"
-	"github.com/go-analyze/charts/chartdraw/drawing"
-
+	"meantime/cmd/picture"
 	"meantime/daemon/sim"
 )
 
@@ -77,19 +75,10 @@ func fromMiddle(offsets []time.Duration) []time.Duration {
 	return from
 }
 
-// linearWithin is the part of the offset scale that is linear; beyond, each step is ten times the one before.
-const linearWithin = time.Microsecond
+// offsets is the scale of a picture: simulated clocks agree within microseconds.
+var offsets = picture.Scale{Linear: time.Microsecond}
 
-// height maps an offset to the scale: ±1 at the ends of the linear part, then one more for each power of ten.
-func height(d time.Duration) float64 {
-	part := float64(d) / float64(linearWithin)
-	if math.Abs(part) <= 1 {
-		return part
-	}
-	return math.Copysign(1+math.Log10(math.Abs(part)), part)
-}
-
-// Sizes of a picture, in pixels, and its colours.
+// Sizes of a picture, in pixels.
 const (
 	pictureWidth, pictureHeight        = 1600, 900
 	marginTop, marginSide, marginUnder = 146, 40, 70
@@ -97,67 +86,33 @@ const (
 	bandTop, bandHeight                = 98, 38 // of the band that says who is master
 )
 
-var (
-	inkColor, greyColor, gridColor = drawing.ColorFromHex("222222"), drawing.ColorFromHex("777777"), drawing.ColorFromHex("e4e4e4")
-	faultColor                     = drawing.ColorFromHex("c0392b")
-	hostColors                     = hexColors("4e79a7 f28e2b 59a14f e15759 76b7b2 b07aa1 9c755f edc948 ff9da7 8c8c8c")
-)
-
-func hexColors(list string) (colors []drawing.Color) {
-	for hex := range strings.FieldsSeq(list) {
-		colors = append(colors, drawing.ColorFromHex(hex))
-	}
-	return colors
-}
-
-func hostColor(host int) drawing.Color { return hostColors[host%len(hostColors)] }
-
 // draw writes the picture of a run: each host's offset over time, who was master when, and what happened to whom.
 func (h *history) draw(w io.Writer, r run) error {
 	end := r.report.Simulated
-	xs := &chartdraw.ContinuousRange{Max: end.Seconds()}
-	text := chartdraw.FontStyle{FontSize: fontSize, FontColor: inkColor}
-	grid := chartdraw.Style{StrokeColor: gridColor, StrokeWidth: 1}
-	axis := chartdraw.Style{FontStyle: text, StrokeColor: greyColor, StrokeWidth: 1}
-	heights := h.heightTicks()
-	times := timeTicks(end)
-	zero := chartdraw.ContinuousSeries{
-		YAxis: chartdraw.YAxisSecondary, Style: chartdraw.Style{StrokeColor: greyColor, StrokeWidth: 1},
-		XValues: []float64{0, end.Seconds()}, YValues: []float64{0, 0},
+	frame := picture.Frame{
+		Width: pictureWidth, Height: pictureHeight, Top: marginTop, Side: marginSide, Under: marginUnder, Font: fontSize,
+		Scale: offsets, Reach: math.Ceil(offsets.Height(h.largest())), Times: timeTicks(end), End: end.Seconds(),
 	}
-	chart := chartdraw.Chart{
-		Width: pictureWidth, Height: pictureHeight, DPI: 72,
-		Background: chartdraw.Style{Padding: chartdraw.Box{Top: marginTop, Left: marginSide, Right: marginSide, Bottom: marginUnder}},
-		XAxis:      chartdraw.XAxis{Style: axis, Range: xs, Ticks: times, GridLines: gridLines(times), GridMajorStyle: grid},
-		YAxis:      chartdraw.YAxis{Style: chartdraw.Hidden(), Range: &chartdraw.ContinuousRange{Max: 1}}, // on the right: not used
-		YAxisSecondary: chartdraw.YAxis{
-			Style: axis, Range: &chartdraw.ContinuousRange{}, Ticks: heights, GridLines: gridLines(heights), GridMajorStyle: grid,
-		},
-		Series: append([]chartdraw.Series{zero}, h.lines()...),
-		Elements: []chartdraw.Renderable{func(c chartdraw.Renderer, box chartdraw.Box, _ chartdraw.Style) {
-			p := pen{c, box, xs}
-			p.faults(r.plan().Faults)
-			p.masters(reigns(r.report))
-			p.head(r)
-		}},
-	}
-	return chart.Render(chartdraw.SVG, w)
+	zero := picture.Line{Color: picture.Grey, Width: 1, Seconds: []float64{0, end.Seconds()}, Heights: []float64{0, 0}}
+	return frame.Render(w, append([]picture.Line{zero}, h.lines()...), func(p picture.Pen) {
+		drawFaults(p, r.plan().Faults)
+		drawMasters(p, reigns(r.report))
+		drawHead(p, r)
+	})
 }
 
 // lines are the hosts' offsets, broken where a host is down.
-func (h *history) lines() (all []chartdraw.Series) {
+func (h *history) lines() (all []picture.Line) {
 	if len(h.buckets) == 0 {
 		return nil
 	}
 	for host := range h.buckets[0].low {
-		line := chartdraw.ContinuousSeries{
-			YAxis: chartdraw.YAxisSecondary, Style: chartdraw.Style{StrokeColor: hostColor(host), StrokeWidth: 1.6},
-		}
+		line := picture.Line{Color: picture.Clock(host), Width: 1.6}
 		flush := func() {
-			if len(line.XValues) > 0 {
+			if len(line.Seconds) > 0 {
 				all = append(all, line)
 			}
-			line.XValues, line.YValues = nil, nil
+			line.Seconds, line.Heights = nil, nil
 		}
 		for _, b := range h.buckets {
 			if b.low[host] == sim.Down {
@@ -165,9 +120,9 @@ func (h *history) lines() (all []chartdraw.Series) {
 				continue
 			}
 			at := b.at.Seconds()
-			line.XValues, line.YValues = append(line.XValues, at), append(line.YValues, height(b.low[host]))
+			line.Seconds, line.Heights = append(line.Seconds, at), append(line.Heights, offsets.Height(float64(b.low[host])))
 			if b.high[host] != b.low[host] {
-				line.XValues, line.YValues = append(line.XValues, at), append(line.YValues, height(b.high[host]))
+				line.Seconds, line.Heights = append(line.Seconds, at), append(line.Heights, offsets.Height(float64(b.high[host])))
 			}
 		}
 		flush()
@@ -175,9 +130,9 @@ func (h *history) lines() (all []chartdraw.Series) {
 	return all
 }
 
-// heightTicks are the powers of ten up to the largest offset, either way.
-func (h *history) heightTicks() []chartdraw.Tick {
-	largest := linearWithin
+// largest is the largest offset of a host that is up, ns; the linear part of the scale at least.
+func (h *history) largest() float64 {
+	largest := offsets.Linear
 	for _, b := range h.buckets {
 		for i := range b.low {
 			if b.low[i] != sim.Down {
@@ -185,25 +140,7 @@ func (h *history) heightTicks() []chartdraw.Tick {
 			}
 		}
 	}
-	top := int(math.Ceil(height(largest)))
-	ticks := []chartdraw.Tick{{Value: 0, Label: "0  "}}
-	for i := 1; i <= top; i++ {
-		unit := float64(linearWithin) * math.Pow10(i-1)
-		ticks = append(ticks, chartdraw.Tick{Value: float64(i), Label: "+" + decade(unit)},
-			chartdraw.Tick{Value: -float64(i), Label: "-" + decade(unit)})
-	}
-	return ticks
-}
-
-// decade names a power of ten of nanoseconds: "10 µs", "1000 s". Spaces keep it off the axis.
-func decade(ns float64) string {
-	switch {
-	case ns >= 1e9:
-		return fmt.Sprintf("%.0f s  ", ns/1e9)
-	case ns >= 1e6:
-		return fmt.Sprintf("%.0f ms  ", ns/1e6)
-	}
-	return fmt.Sprintf("%.0f µs  ", ns/1e3)
+	return float64(largest)
 }
 
 // tickSteps are the distances between ticks of time that people read easily.
@@ -214,7 +151,7 @@ var tickSteps = []time.Duration{
 }
 
 // timeTicks divide the time from 0 to end into a dozen parts at most.
-func timeTicks(end time.Duration) []chartdraw.Tick {
+func timeTicks(end time.Duration) []picture.Tick {
 	const most = 12
 	step := tickSteps[len(tickSteps)-1]
 	for _, s := range slices.Backward(tickSteps) {
@@ -225,11 +162,11 @@ func timeTicks(end time.Duration) []chartdraw.Tick {
 	for end/step > most {
 		step *= 2
 	}
-	var ticks []chartdraw.Tick
+	var ticks []picture.Tick
 	for at := time.Duration(0); at <= end; at += step {
-		ticks = append(ticks, chartdraw.Tick{Value: at.Seconds(), Label: brief(at)})
+		ticks = append(ticks, picture.Tick{Value: at.Seconds(), Label: brief(at)})
 	}
-	return append(ticks, chartdraw.Tick{Value: end.Seconds()}) // the axis reaches as far as its ticks
+	return append(ticks, picture.Tick{Value: end.Seconds()}) // the axis reaches as far as its ticks
 }
 
 // brief writes a time without its empty tail: 1h, not 1h0m0s.
@@ -243,58 +180,9 @@ func brief(d time.Duration) string {
 	return text
 }
 
-func gridLines(ticks []chartdraw.Tick) (lines []chartdraw.GridLine) {
-	for _, t := range ticks {
-		lines = append(lines, chartdraw.GridLine{Value: t.Value})
-	}
-	return lines
-}
-
-// pen draws what a chart has no word for.
-type pen struct {
-	chartdraw.Renderer
-	box   chartdraw.Box // of the canvas
-	times chartdraw.Range
-}
-
-func (p pen) x(at time.Duration) int { return p.box.Left + p.times.Translate(at.Seconds()) }
-
-// text writes a line that ends at most at the given x; it returns where it ended, or x itself if there was no room.
-func (p pen) text(x, y, most int, size float64, color drawing.Color, line string) int {
-	p.SetFont(chartdraw.GetDefaultFont())
-	p.SetFontSize(size)
-	p.SetFontColor(color)
-	wide := p.MeasureText(line).Width()
-	if x+wide > most {
-		return x
-	}
-	p.Text(line, x, y)
-	return x + wide
-}
-
-func (p pen) fill(left, top, right, bottom int, color drawing.Color) {
-	p.SetFillColor(color)
-	p.MoveTo(left, top)
-	p.LineTo(right, top)
-	p.LineTo(right, bottom)
-	p.LineTo(left, bottom)
-	p.Close()
-	p.Fill()
-}
-
-func (p pen) upright(x, top int, color drawing.Color) {
-	p.SetStrokeColor(color)
-	p.SetStrokeWidth(1.2)
-	p.SetStrokeDashArray([]float64{5, 4})
-	p.MoveTo(x, top)
-	p.LineTo(x, p.box.Bottom)
-	p.Stroke()
-	p.SetStrokeDashArray(nil)
-}
-
-// masters draws the band over the canvas: who was master, from its first poll to the next one's. Where there were several at a
+// drawMasters draws the band over the canvas: who was master, from its first poll to the next one's. Where there were several at a
 // time, the band is divided.
-func (p pen) masters(all []reign) {
+func drawMasters(p picture.Pen, all []reign) {
 	var lanes []time.Duration // when each is free
 	lane := make([]int, len(all))
 	for i, r := range all {
@@ -306,51 +194,50 @@ func (p pen) masters(all []reign) {
 	}
 	high := bandHeight / max(1, len(lanes))
 	for i, r := range all {
-		left, right, top := p.x(r.from), p.x(r.until), bandTop+lane[i]*high
-		p.fill(left, top, max(right-2, left+1), top+high-1, hostColor(r.host))
+		left, right, top := p.X(r.from.Seconds()), p.X(r.until.Seconds()), bandTop+lane[i]*high
+		p.Fill(left, top, max(right-2, left+1), top+high-1, picture.Clock(r.host))
 		if size := min(fontSize, high-4); size > 8 {
-			p.text(left+8, top+(high+size)/2-2, right-6, float64(size), drawing.ColorWhite, fmt.Sprintf("host %d", r.host))
+			p.Text(left+8, top+(high+size)/2-2, right-6, float64(size), picture.White, fmt.Sprintf("host %d", r.host))
 		}
-		p.upright(left, top, hostColor(r.host))
+		p.Upright(left, top, picture.Clock(r.host))
 	}
 }
 
-// faults marks when what happened to whom: a shade for as long as it lasts.
-func (p pen) faults(faults []sim.Fault) {
+// drawFaults marks when what happened to whom: a shade for as long as it lasts.
+func drawFaults(p picture.Pen, faults []sim.Fault) {
 	free := 0
 	for _, f := range faults {
-		left, right := p.x(f.At), p.x(f.At+f.For)
-		p.fill(left, p.box.Top, min(max(right, left+2), p.box.Right), p.box.Bottom, faultColor.WithAlpha(28))
+		left := p.Shade(f.At.Seconds(), (f.At + f.For).Seconds(), picture.Fault.WithAlpha(28))
 		name, _, _ := strings.Cut(strings.Replace(f.String(), ":", " ", 1), "@")
 		if left >= free {
-			free = p.text(left+5, p.box.Bottom-10, p.box.Right, fontSize-2, faultColor, name) + 5
+			free = p.Text(left+5, p.Bottom-10, p.Right, fontSize-2, picture.Fault, name) + 5
 		}
 	}
 }
 
-// head writes the title, what it came to, and which colour is which host.
-func (p pen) head(r run) {
-	right := p.box.Right
+// drawHead writes the title, what it came to, and which colour is which host.
+func drawHead(p picture.Pen, r run) {
+	right := p.Right
 	title := r.name()
 	if r.scenario == nil {
 		title = fmt.Sprintf("%d hosts, a poll every %v", r.lan.Nodes, r.lan.Poll)
 	}
-	p.text(p.box.Left, 44, right, titleSize, inkColor, fmt.Sprintf("%s, seed %d: offset from the LAN's middle", title, r.lan.Seed))
+	p.Text(p.Left, 44, right, titleSize, picture.Ink, fmt.Sprintf("%s, seed %d: offset from the LAN's middle", title, r.lan.Seed))
 	said := "never in sync; "
 	if s := r.report; s.TimeToSync >= 0 {
 		said = fmt.Sprintf("in sync after %s; then %s apart in the median, %s at most; ", span(s.TimeToSync),
 			span(s.Disagreement.Median), span(s.Disagreement.Max))
 	}
-	p.text(p.box.Left, 76, right, fontSize, greyColor, said+"invariants: "+kept(r.report))
-	p.text(marginSide, bandTop+25, p.box.Left, fontSize, greyColor, "master")
-	x := p.box.Left
-	if r.report.Nodes > len(hostColors) {
-		say := fmt.Sprintf("%d hosts; every %dth has the same colour", r.report.Nodes, len(hostColors))
-		p.text(x, pictureHeight-17, right, fontSize, greyColor, say)
+	p.Text(p.Left, 76, right, fontSize, picture.Grey, said+"invariants: "+kept(r.report))
+	p.Text(marginSide, bandTop+25, p.Left, fontSize, picture.Grey, "master")
+	x := p.Left
+	if r.report.Nodes > picture.Colors {
+		say := fmt.Sprintf("%d hosts; every %dth has the same colour", r.report.Nodes, picture.Colors)
+		p.Text(x, pictureHeight-17, right, fontSize, picture.Grey, say)
 		return
 	}
 	for host := range r.report.Nodes {
-		p.fill(x, pictureHeight-26, x+22, pictureHeight-20, hostColor(host))
-		x = 24 + p.text(x+28, pictureHeight-17, right, fontSize, inkColor, fmt.Sprintf("host %d", host))
+		p.Fill(x, pictureHeight-26, x+22, pictureHeight-20, picture.Clock(host))
+		x = 24 + p.Text(x+28, pictureHeight-17, right, fontSize, picture.Ink, fmt.Sprintf("host %d", host))
 	}
 }
