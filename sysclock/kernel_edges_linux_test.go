@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -239,25 +238,12 @@ func TestKernelKilledAnywhere(t *testing.T) {
 	}
 }
 
-// runKilled runs this test in a process of its own, kills it after a while of slewing, and returns the reading it began with.
+// runKilled has this test killed after a while of slewing, and returns the reading it began with.
 func runKilled(t *testing.T, zero float64, after time.Duration) (begin Reading) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestKernelKilledAnywhere$")
-	cmd.Env = append(os.Environ(), "MEANTIME_TEST_CHILD=1", fmt.Sprintf("MEANTIME_TEST_ZERO=%g", zero))
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said := make([]byte, 256)
-	n, _ := out.Read(said)
-	time.Sleep(after)
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	if _, err := fmt.Fscanf(bytes.NewReader(said[:n]), "STEERED %d %d", &begin.Raw, &begin.Wall); err != nil {
-		t.Fatalf("the child said %q: %v", said[:n], err)
+	said := killedChild(t, "TestKernelKilledAnywhere", after, fmt.Sprintf("MEANTIME_TEST_ZERO=%g", zero))
+	if _, err := fmt.Fscanf(bytes.NewReader(said), "STEERED %d %d", &begin.Raw, &begin.Wall); err != nil {
+		t.Fatalf("the child said %q: %v", said, err)
 	}
 	return begin
 }

@@ -195,7 +195,7 @@ func TestKernelKilledSlew(t *testing.T) {
 	c := openKernel(t)
 	mustSteer(t, c, Steering{})
 	zero, _ := rate(t, 2*time.Second)
-	killedChild(t)
+	killedChild(t, "TestKernelKilledSlew", 0)
 	begin, start := sharp(t), time.Now()
 	for i := 1; i <= 22; i++ {
 		time.Sleep(time.Until(start.Add(time.Duration(i) * time.Second)))
@@ -225,11 +225,11 @@ func TestKernelKilledSlew(t *testing.T) {
 	killedLeaves(t, frequency)
 }
 
-// killedChild runs this test in a process of its own and kills it once it has steered.
-func killedChild(t *testing.T) {
+// killedChild runs a test in a process of its own, kills it after a while from when it says that it has steered, and returns what it said.
+func killedChild(t *testing.T, test string, after time.Duration, env ...string) (said []byte) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestKernelKilledSlew$")
-	cmd.Env = append(os.Environ(), "MEANTIME_TEST_CHILD=1")
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	cmd.Env = append(append(os.Environ(), "MEANTIME_TEST_CHILD=1"), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -237,13 +237,15 @@ func killedChild(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	said := make([]byte, 256)
+	said = make([]byte, 256)
 	n, _ := out.Read(said)
+	time.Sleep(after)
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
 	if !bytes.Contains(said[:n], []byte("STEERED")) {
 		t.Fatalf("the child said %q", said[:n])
 	}
+	return said[:n]
 }
 
 // killedLeaves checks what a successor finds, steers and closes.

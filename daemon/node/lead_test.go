@@ -32,8 +32,11 @@ func (f *fake) addr() netip.AddrPort {
 // wire is how long every packet of these tests is under way.
 const wire = 50 * time.Microsecond
 
-// answer gives the master a fake's Reply to a poll sent at a moment.
-func (b *bench) answer(f *fake, seq uint32, echo netproto.Nonce, polled time.Duration) []Effect {
+// words are what a slave says of itself in a Reply that the test changes.
+type words func(f *fake, h *netproto.Header, r *netproto.Reply)
+
+// answer gives the master a fake's Reply to a poll sent at a moment. change may be nil.
+func (b *bench) answer(f *fake, seq uint32, echo netproto.Nonce, polled time.Duration, change words) []Effect {
 	f.nonce = netproto.Nonce(b.node.random())
 	t2 := wallStart + int64(polled+wire+f.offset)
 	b.now += 2 * wire
@@ -48,32 +51,26 @@ func (b *bench) answer(f *fake, seq uint32, echo netproto.Nonce, polled time.Dur
 	if f.jumped {
 		h.Flags |= netproto.FlagJumped
 	}
+	if change != nil {
+		change(f, &h, &r)
+	}
 	return b.packet(f.addr(), r.Append(nil, h))
 }
 
 // round plays one round of a master with fakes: they answer its next poll, it decides, they take their entries.
 func (b *bench) round(fakes ...*fake) []Effect {
 	b.t.Helper()
-	var poll netproto.Header
-	var body netproto.Poll
-	for {
-		effects := b.after(max(0, b.node.Deadline()-b.now))
-		hs, ps := polls(b.t, effects)
-		if len(hs) == 0 {
-			continue
-		}
-		poll, body = hs[0], ps[0]
-		for _, e := range effects {
-			if s, ok := e.(Send); ok {
-				b.give(Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
-			}
-		}
-		break
-	}
+	return b.spoken(fakes, nil)
+}
+
+// spoken is a round in which the test changes what the fakes say.
+func (b *bench) spoken(fakes []*fake, change words) []Effect {
+	b.t.Helper()
+	poll, body := b.polled()
 	polled := b.now
 	var all []Effect
 	for _, f := range fakes {
-		all = append(all, b.answer(f, poll.Seq, body.Nonce, polled)...)
+		all = append(all, b.answer(f, poll.Seq, body.Nonce, polled, change)...)
 	}
 	all = append(all, b.after(b.node.lead.closeAt-b.now)...)
 	_, as := adjusts(b.t, all)
@@ -325,7 +322,7 @@ func TestMasterAcksAtOnceAndAsksForMore(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	hs, ps := b.firstPoll()
 	f := &fake{id: 2}
-	ah, as := acks(t, b.answer(f, hs[0].Seq, ps[0].Nonce, b.now))
+	ah, as := acks(t, b.answer(f, hs[0].Seq, ps[0].Nonce, b.now, nil))
 	if len(as) != 1 || as[0].Echo != f.nonce || ah[0].Flags&netproto.FlagAgain == 0 {
 		t.Errorf("acks %+v with %+v: want one, of nonce %d, asking for more", as, ah, f.nonce)
 	}

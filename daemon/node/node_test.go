@@ -121,14 +121,7 @@ func adjusts(t *testing.T, effects []Effect) ([]netproto.Header, []netproto.Adju
 	return sends(t, effects, func(_ netproto.Header, b []byte) (netproto.Adjust, error) { return netproto.ParseAdjust(b, nil) }, netproto.KindAdjust)
 }
 
-func count[T Effect](effects []Effect) (n int) {
-	for _, e := range effects {
-		if _, ok := e.(T); ok {
-			n++
-		}
-	}
-	return n
-}
+func count[T Effect](effects []Effect) int { return len(of[T](effects)) }
 
 func said(effects []Effect, text string) bool {
 	for _, e := range effects {

@@ -282,7 +282,7 @@ func TestPausedMasterDecidesNothing(t *testing.T) {
 	b.founded(f...)
 	_, effects := b.upTo(netproto.KindPoll, 2*time.Second)
 	hs, ps := polls(t, effects)
-	b.answer(f[0], hs[0].Seq, ps[0].Nonce, b.now)
+	b.answer(f[0], hs[0].Seq, ps[0].Nonce, b.now, nil)
 	b.now += 30 * time.Second
 	effects = b.give(Tick{})
 	if _, as := adjusts(t, effects); len(as) != 0 || b.node.Status().Voters != 0 {

@@ -98,50 +98,6 @@ func candidacy(b *bench, from netip.AddrPort, change func(*netproto.Header, *net
 	return b.packet(from, c.Append(nil, h))
 }
 
-// packets lists what is to be sent.
-func packets(effects []Effect) (ss []Send) {
-	for _, e := range effects {
-		if s, ok := e.(Send); ok {
-			ss = append(ss, s)
-		}
-	}
-	return ss
-}
-
-// words are what a slave says of itself in a Reply that the test writes.
-type words func(f *fake, h *netproto.Header, r *netproto.Reply)
-
-// spoken plays a round of a master with fakes whose Replies the test changes.
-func (b *bench) spoken(fakes []*fake, change words) []Effect {
-	b.t.Helper()
-	poll, body := b.polled()
-	polled := b.now
-	var all []Effect
-	for _, f := range fakes {
-		f.nonce = netproto.Nonce(b.node.random())
-		t2 := wallStart + int64(polled+wire+f.offset)
-		b.now += 2 * wire
-		r := netproto.Reply{
-			Echo: body.Nonce, Nonce: f.nonce, Bound: int64(f.bound), Priority: 100,
-			T2: netproto.Stamp(t2), T3: netproto.Stamp(t2 + int64(b.now-polled-2*wire)),
-		}
-		h := netproto.Header{
-			Group: group, Sender: f.id, Start: 7, Seq: poll.Seq, Lineage: f.lineage, Term: f.term, Flags: f.flags | netproto.FlagKernelRX,
-		}
-		change(f, &h, &r)
-		all = append(all, b.packet(f.addr(), r.Append(nil, h))...)
-	}
-	all = append(all, b.after(b.node.lead.closeAt-b.now)...)
-	_, as := adjusts(b.t, all)
-	for _, f := range fakes {
-		f.entry = nil
-		for _, a := range as {
-			f.take(a, b.node.Status().Lineage)
-		}
-	}
-	return all
-}
-
 // PROTOCOL.md 9.2. The list is of masters: what others send as members is taken from anybody.
 func TestATrustedListIsOfMastersAlone(t *testing.T) {
 	b := newBench(t, RoleMaster, func(c *Config) { c.Trusted = []netproto.ID{1} })
@@ -312,7 +268,7 @@ func TestWhoAnswersACandidate(t *testing.T) {
 			if c.claims == 0 {
 				return
 			}
-			if s := packets(effects)[0]; s.Group || s.To != from || s.Iface != 1 {
+			if s := of[Send](effects)[0]; s.Group || s.To != from || s.Iface != 1 {
 				t.Errorf("claims to %v on %d, group %v; want to %v on 1", s.To, s.Iface, s.Group, from)
 			}
 			if got := cs[0]; got.Echo != 77 || got.Master != c.want.Master || got.Voters != c.want.Voters {
@@ -409,7 +365,7 @@ func TestAMasterAsksOneInHalfAnInterval(t *testing.T) {
 	if _, cs := candidates(t, effects); len(cs) != 1 || cs[0].Master != 1 {
 		t.Fatalf("asks with %+v, want one that names itself", effects)
 	}
-	if s := packets(effects)[0]; s.Group || s.To.Addr() != (netip.AddrFrom4([4]byte{192, 0, 2, 5})) {
+	if s := of[Send](effects)[0]; s.Group || s.To.Addr() != (netip.AddrFrom4([4]byte{192, 0, 2, 5})) {
 		t.Errorf("asks %v, group %v; want the other master alone", s.To, s.Group)
 	}
 	b.now += time.Second/2 - 1
@@ -477,7 +433,7 @@ func TestWhichOfTwoMastersPrevails(t *testing.T) {
 				t.Fatalf("in office: %v, want %v", b.node.lead != nil, c.stays)
 			}
 			_, rs := resigns(t, effects)
-			if !c.stays && (len(rs) != 1 || rs[0].Successor != 5 || !packets(effects)[0].Group) {
+			if !c.stays && (len(rs) != 1 || rs[0].Successor != 5 || !of[Send](effects)[0].Group) {
 				t.Errorf("yields with %+v, want a Resign to all that names master 5", effects)
 			}
 		})
@@ -705,12 +661,12 @@ func TestWhereEachKindGoes(t *testing.T) {
 	f := following(2, 3)
 	m.founded(f...)
 	_, polled := m.upTo(netproto.KindPoll, 5*time.Second)
-	m.give(Sent{Token: packets(polled)[0].Token, Iface: 1, Stamp: wallStart + int64(m.now), Kernel: true})
+	m.give(Sent{Token: of[Send](polled)[0].Token, Iface: 1, Stamp: wallStart + int64(m.now), Kernel: true})
 	_, ps := polls(t, polled)
-	sent := append(packets(polled), packets(m.answer(f[0], m.node.lead.seq, ps[0].Nonce, m.now))...)
-	sent = append(sent, packets(m.after(m.node.lead.closeAt-m.now))...)
+	sent := append(of[Send](polled), of[Send](m.answer(f[0], m.node.lead.seq, ps[0].Nonce, m.now, nil))...)
+	sent = append(sent, of[Send](m.after(m.node.lead.closeAt-m.now))...)
 	s := newBench(t, RoleSlave, nil)
-	sent = append(sent, packets(append(s.packet(f[0].addr(), pollOf(1, nil)), s.after(100*time.Millisecond)...))...)
+	sent = append(sent, of[Send](append(s.packet(f[0].addr(), pollOf(1, nil)), s.after(100*time.Millisecond)...))...)
 	var seen []netproto.Kind
 	for _, p := range sent {
 		h, _, err := netproto.Open(p.Data)
