@@ -55,6 +55,7 @@ type Watch struct {
 	first    bool          // this node is the first successor
 	resigned bool          // the master said that it stops,
 	heir     bool          // and that this node is to follow
+	certain  bool          // and it is no recording
 	calm     time.Duration // no candidacy before this
 	jitter   time.Duration
 	until    time.Duration // end of the wait for objections, 0 without a candidacy
@@ -84,10 +85,13 @@ func (w *Watch) Heard(now, interval time.Duration) {
 func (w *Watch) Successor(first bool) { w.first = first }
 
 // Resigned notes that the master said it stops, naming this node its successor or another. It may be an old recording: it makes nobody
-// master, since a living one objects.
-func (w *Watch) Resigned(now time.Duration, successor bool) {
-	w.resigned, w.heir = true, successor
-	w.calm = max(w.calm, now+handover)
+// master, since a living one objects. One that is known to be of the very round in which the master was last proved to live is
+// none, and then nobody needs to be asked.
+func (w *Watch) Resigned(now time.Duration, successor, certain bool) {
+	w.resigned, w.heir, w.certain = true, successor, certain
+	if !certain {
+		w.calm = max(w.calm, now+handover)
+	}
 }
 
 // Objected notes that somebody knows better: a living master, or a candidate of higher rank. This node holds back for a while.
@@ -128,6 +132,7 @@ func (w *Watch) Tick(now time.Duration) Action {
 	switch {
 	case now < w.Deadline():
 		return Nothing
+	case w.until == 0 && w.resigned && w.heir && w.certain: // nobody can know better
 	case w.until == 0:
 		wait := ObjectionWait(w.interval)
 		w.until, w.again = now+wait, now+wait/2

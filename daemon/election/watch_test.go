@@ -40,13 +40,13 @@ func TestWhenAWatchStands(t *testing.T) {
 		"a successor no more":      {watch(func(w *Watch) { w.Successor(true); w.Successor(false) }), proved + 3500*ms},
 		"later proof":              {watch(func(w *Watch) { w.Heard(proved+time.Second, time.Second) }), proved + 4500*ms},
 		"a slower master":          {watch(func(w *Watch) { w.Heard(proved, 4*time.Second) }), proved + 14*time.Second},
-		"resigned to it":           {watch(func(w *Watch) { w.Resigned(proved, true) }), proved + 5*ms},
-		"resigned to another":      {watch(func(w *Watch) { w.Resigned(proved, false) }), proved + 1500*ms},
-		"resigned, and proof":      {watch(func(w *Watch) { w.Resigned(proved, false); w.Heard(proved+100*ms, time.Second) }), proved + 3600*ms},
+		"resigned to it":           {watch(func(w *Watch) { w.Resigned(proved, true, false) }), proved + 5*ms},
+		"resigned to another":      {watch(func(w *Watch) { w.Resigned(proved, false, false) }), proved + 1500*ms},
+		"resigned, and proof":      {watch(func(w *Watch) { w.Resigned(proved, false, false); w.Heard(proved+100*ms, time.Second) }), proved + 3600*ms},
 		"objection, long before":   {watch(func(w *Watch) { w.Objected(proved + time.Second) }), proved + 3500*ms},
 		"objection, just before":   {watch(func(w *Watch) { w.Objected(proved + 3*time.Second) }), proved + 4*time.Second},
 		"objection to a successor": {watch(func(w *Watch) { w.Successor(true); w.Objected(proved + 2125*ms) }), proved + 3125*ms},
-		"objection to a handover":  {watch(func(w *Watch) { w.Resigned(proved, false); w.Objected(proved + time.Second) }), proved + 3500*ms},
+		"objection to a handover":  {watch(func(w *Watch) { w.Resigned(proved, false, false); w.Objected(proved + time.Second) }), proved + 3500*ms},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.watch.Deadline(); got != c.at {
@@ -87,7 +87,7 @@ func TestAWatchThatNeverStands(t *testing.T) {
 		"at once":   func() {},
 		"proof":     func() { w.Heard(proved, time.Second) },
 		"successor": func() { w.Successor(true) },
-		"resigned":  func() { w.Resigned(proved, true) },
+		"resigned":  func() { w.Resigned(proved, true, false) },
 		"objection": func() { w.Objected(proved) },
 	} {
 		hear()
@@ -159,13 +159,29 @@ func TestAResignLeavesTheSuccession(t *testing.T) {
 		watch *Watch
 		wait  time.Duration
 	}{
-		"first, another named":   {watch(func(w *Watch) { w.Successor(true); w.Resigned(proved, false) }), 2 * time.Second},
-		"another, itself named":  {watch(func(w *Watch) { w.Successor(false); w.Resigned(proved, true) }), 3500 * time.Millisecond},
+		"first, another named":   {watch(func(w *Watch) { w.Successor(true); w.Resigned(proved, false, false) }), 2 * time.Second},
+		"another, itself named":  {watch(func(w *Watch) { w.Successor(false); w.Resigned(proved, true, false) }), 3500 * time.Millisecond},
 		"another, stood at once": {NewWatch(began, time.Second, true, true, half), 3500 * time.Millisecond},
 	} {
 		c.watch.Heard(proved+time.Second, time.Second)
 		if got := c.watch.Deadline() - proved - time.Second; got != c.wait {
 			t.Errorf("%s: stands %v after new proof, want %v", name, got, c.wait)
 		}
+	}
+}
+
+// PROTOCOL.md 9.8. Where the Resign is certain to be no recording, its successor takes office at once, and nobody else stands any sooner for it.
+func TestACertainResignAsksNobody(t *testing.T) {
+	w := watch(func(w *Watch) { w.Resigned(proved+700*time.Millisecond, true, true) })
+	if a := w.Tick(proved + 700*time.Millisecond); a != Take || w.Candidate() {
+		t.Errorf("action %d, candidate %v; want it to take office", a, w.Candidate())
+	}
+	w = watch(func(w *Watch) { w.Resigned(proved, false, true) })
+	if got := w.Deadline(); got != proved+1500*time.Millisecond {
+		t.Errorf("another successor is named: stands at %v, want after an interval and a half", got-proved)
+	}
+	w = watch(func(w *Watch) { w.Resigned(proved, true, true); w.Objected(proved) })
+	if a := w.Tick(proved); a != Nothing {
+		t.Errorf("action %d after an objection", a)
 	}
 }

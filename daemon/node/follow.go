@@ -115,6 +115,9 @@ func (f *follower) deadline() time.Duration {
 	return d
 }
 
+// proven says whether the master has proved itself in the present round.
+func (s *session) proven() bool { return s.acked > 0 || s.adjusted }
+
 // living says whether there is proof of the master from the round before this one or later.
 func (s *session) living(now time.Duration) bool { return now < s.heard+s.interval+s.interval/2 }
 

@@ -185,7 +185,8 @@ func (n *Node) onClaim(h netproto.Header, c netproto.Claim, p Packet) {
 	}
 }
 
-// onResign notes that the own master stops. It is hearsay: whoever takes office because of it is objected to by a living one.
+// onResign notes that the own master stops. An older one is hearsay: whoever stands because of it is objected to by a living master. One of
+// the round in which this master proved itself is not: a master that has resigned leads no round of that number.
 func (n *Node) onResign(h netproto.Header, r netproto.Resign) {
 	f := n.follow
 	if f == nil {
@@ -198,7 +199,7 @@ func (n *Node) onResign(h netproto.Header, r netproto.Resign) {
 	}
 	n.seen.Elections++
 	f.resigned = true
-	f.watch.Resigned(n.at.Now, r.Successor == n.cfg.ID)
+	f.watch.Resigned(n.at.Now, r.Successor == n.cfg.ID, h.Seq == f.master.seq && f.master.proven())
 }
 
 // resign gives up office, naming who is to follow. It does nothing in a node without office.

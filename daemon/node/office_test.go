@@ -167,6 +167,7 @@ func TestResignHandsOver(t *testing.T) {
 // An old Resign played back makes nobody master: the living master objects (PROTOCOL.md 9.12 and 12.1).
 func TestReplayedResignIsObjectedTo(t *testing.T) {
 	b := lost(t, false)
+	b.exchange(2) // the Resign is of the round before
 	r := netproto.Resign{Successor: 2}
 	_, cs := candidates(t, append(b.packet(masterAddr, r.Append(nil, header(1))), b.after(5*time.Millisecond)...))
 	if len(cs) != 1 {

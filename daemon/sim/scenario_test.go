@@ -177,8 +177,8 @@ func (p Point) spread() time.Duration {
 }
 
 func TestTakeover(t *testing.T) {
-	// A clean stop may come just before the next poll was due; then the successor asks for objections, an eighth of an interval.
-	for kind, most := range map[FaultKind]float64{Kill: 3, Stop: 1.13} {
+	// A clean stop may come just before the next poll was due; then the Resign's way to the successor is what it takes longer.
+	for kind, most := range map[FaultKind]float64{Kill: 3, Stop: 1.001} {
 		polls, before, after := takeovers(t, kind)
 		n := len(polls)
 		t.Logf("%v: %d takeovers, polls without a master: p50 %.2f, p99 %.2f, max %.2f; median disagreement %v before, %v during: ratio %.2f",
