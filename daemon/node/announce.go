@@ -33,7 +33,7 @@ func (n *Node) conclude(c conclusion) {
 func (n *Node) leastPace() uint32 {
 	least := netproto.PaceOf(n.cfg.MaxSlew)
 	for _, p := range n.lead.peers {
-		if p.pace >= leastPace {
+		if p.pace >= slowestPace {
 			least = min(least, p.pace)
 		}
 	}

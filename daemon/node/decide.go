@@ -46,7 +46,7 @@ func (n *Node) decide() {
 		n.keep()
 	}
 	l.forget(n)
-	l.pace(n)
+	l.setInterval(n)
 	l.resuming = max(0, l.resuming-1)
 	if next := n.firstSuccessor(); voted && !n.voter() && next != 0 {
 		n.yield(next) // a clock that the majority leaves out must not be what all others are measured by
@@ -413,10 +413,10 @@ func (n *Node) centred() netproto.Rotation {
 			rates = append(rates, p.rate+(l.sum.Rate-p.rotated).Fraction())
 		}
 	}
-	if len(rates) != l.centring && l.founded > centredRounds {
+	if len(rates) != l.rates && l.founded > centredRounds {
 		l.founded = max(l.founded, foundingRounds+1)
 	}
-	if l.centring = len(rates); len(rates) < 2 { // alone: the rate of the LAN that was is better than one oscillator's
+	if l.rates = len(rates); len(rates) < 2 { // alone: the rate of the LAN that was is better than one oscillator's
 		rates = nil
 	}
 	gain := l.interval.Seconds() / centringTime.Seconds()

@@ -16,8 +16,8 @@ const (
 	firstStep = int64(time.Millisecond)
 	// longWay is the phase (ns) above which the log tells that it is being slewed, and for how long: at 500 ppm 20 s.
 	longWay = int64(10 * time.Millisecond)
-	// leastPace (ppb) is the slowest pace that is believed: below 1 ppm nobody can be configured, and a merge would never end.
-	leastPace = 1000
+	// slowestPace (ppb) is the slowest pace that is believed: below 1 ppm nobody can be configured, and a merge would never end.
+	slowestPace = 1000
 	// rememberEvery is how often the rate is written to disk, and rememberPoints how many rounds must stand behind it.
 	rememberEvery  = time.Hour
 	rememberPoints = 32
@@ -137,9 +137,6 @@ func (n *Node) settle(alone bool) {
 		n.step(phase, "first synchronisation: clock stepped")
 	case n.cfg.Step == StepAlways && size > int64(n.cfg.StepThreshold):
 		n.step(phase, "clock stepped")
-	default:
-		n.alarm(phase)
-		n.tell(phase)
 	}
 	n.mayStep = n.mayStep && alone
 	n.steer()
@@ -195,7 +192,7 @@ func (n *Node) remember() {
 // slewRate is the largest extra rate (fractional) to slew at. Those who go over from one LAN to another together stay together: none
 // of them slews faster than the slowest can.
 func (n *Node) slewRate() float64 {
-	if !n.merging || n.pace < leastPace {
+	if !n.merging || n.pace < slowestPace {
 		return n.cfg.MaxSlew
 	}
 	return min(n.cfg.MaxSlew, float64(n.pace)/1e9)
@@ -222,8 +219,9 @@ func (n *Node) steer() {
 	n.steerAt = n.at.Now + steerEvery
 	frequency, phase := n.steering()
 	n.alarm(phase)
+	n.tell(phase)
 	_, known := n.servo.Heard()
-	alone := n.lead != nil && n.synced && !n.together // it is LAN time itself
+	alone := n.lead != nil && !n.together // it is LAN time itself
 	s := Steer{
 		Frequency: frequency,
 		Phase:     phase,
@@ -237,7 +235,7 @@ func (n *Node) steer() {
 	case n.panic:
 		s.Phase = 0
 	case alone && !known:
-		s.MaxError = add(0, max(phase, -phase))
+		s.MaxError = max(phase, -phase)
 	}
 	n.clock.steered(n.at.Raw, s.Frequency, s.Phase, s.MaxSlew)
 	n.do(s)
@@ -247,6 +245,9 @@ func (n *Node) steer() {
 func (n *Node) steering() (frequency float64, phase int64) {
 	return n.servo.Steer(n.at.Raw, n.clock.wall(n.at.Raw))
 }
+
+// steers says whether the clock is being steered at present.
+func (n *Node) steers() bool { return n.steerAt != never }
 
 // add sums two quantities that are not negative, saturating.
 func add(a, b int64) int64 {

@@ -8,9 +8,9 @@ import (
 // to be fitted anew through rounds of the new length.
 const calmRounds = 64
 
-// pace decides the interval of the polls: twice as long after calmRounds without anything the matter, up to the longest that is
+// setInterval decides the interval of the polls: twice as long after calmRounds without anything the matter, up to the longest that is
 // configured, and the shortest again as soon as something is.
-func (l *leader) pace(n *Node) {
+func (l *leader) setInterval(n *Node) {
 	if n.cfg.Longest <= n.cfg.Interval {
 		return
 	}

@@ -48,7 +48,7 @@ type leader struct {
 	sum     netproto.Rotation
 	founded int // rounds kept since the founding
 
-	centring int // whose rates made the last mean
+	rates int // how many made the last mean rate
 
 	resuming int // rounds left in which members are taken at their word that they vote
 

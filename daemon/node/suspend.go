@@ -21,6 +21,3 @@ func (n *Node) suspended(s Suspended) {
 	}
 	n.follow.watch.Heard(n.at.Now, n.cfg.Interval)
 }
-
-// steers says whether the clock is being steered at present.
-func (n *Node) steers() bool { return n.steerAt != never }
