@@ -216,14 +216,16 @@ func (b *bed) watch(ctx context.Context) error {
 		return err
 	}
 	b.agenda = agenda{count: len(b.guests), faults: b.order.Plan.faults()}
-	// The start must lie within the machine's samples, also the part of it before the first tick.
+	// The guest that was up last is to have samples from before the start, too.
 	time.Sleep(2 * samplePeriod)
 	before, err := readCounters(len(b.guests))
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	b.record.Start = rdtsc()
+	if b.record.Start, err = readStart(); err != nil {
+		return err
+	}
 	if err := touch(filepath.Join(b.work, fileGo)); err != nil {
 		return err
 	}
@@ -245,6 +247,15 @@ func (b *bed) watch(ctx context.Context) error {
 		return err
 	}
 	return running
+}
+
+// readStart reads the machine's clocks, sharply, and then the counter.
+func readStart() (s Start, err error) {
+	var err1, err2 error
+	s.Wall, err1 = readPair(clockRealtime, skewTries)
+	s.Raw, err2 = readPair(clockMonotonicRaw, skewTries)
+	s.TSC = rdtsc()
+	return s, errors.Join(err1, err2)
 }
 
 // wait waits out the run, and deals out its faults: its time, or until all programs have ended where they are to end by themselves.

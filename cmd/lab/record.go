@@ -69,13 +69,21 @@ type GuestOrder struct {
 	Memory []string `json:"memory,omitempty"`
 }
 
+// Start is the instant at which the programs were started, and the machine's own clocks just before it. What the sampler sees then is not
+// enough: a machine that has just booted so many kernels may leave it without a sharp reading for a second.
+type Start struct {
+	TSC  int64 `json:"tsc"`
+	Wall Pair  `json:"wall"`
+	Raw  Pair  `json:"raw"`
+}
+
 // BedRecord is what the bed saw.
 type BedRecord struct {
 	Kernel      string        `json:"kernel"`          // version of the guests' kernel
 	CPUs        int           `json:"cpus"`            // of the machine, as far as the lab may use them
 	Skew        float64       `json:"tsc_skew_ns"`     // largest difference of the counter between two processors
 	SkewBound   float64       `json:"tsc_bound_ns"`    // how well that is known
-	Start       int64         `json:"start_tsc"`       // counter when the programs were started
+	Start       Start         `json:"start"`           // when the programs were started
 	Boot        time.Duration `json:"boot_ns"`         // until the last guest was up
 	Ran         time.Duration `json:"ran_ns"`          // from the start to the stop of the programs
 	Sent        []uint64      `json:"sent_packets"`    // by each guest meanwhile

@@ -31,10 +31,11 @@ func write(t *testing.T, plan Plan, bend func(i int, line Line) Line) string {
 		must(os.WriteFile(path, text.Bytes(), 0o644))
 	}
 	must(writeJSON(filepath.Join(dir, fileOrder), Order{Plan: plan}))
+	raw, wall := clock(0, -1e18, length+time.Second, 100), clock(0, 0, length+time.Second, 100)
 	must(writeJSON(filepath.Join(dir, fileBed), BedRecord{
-		Kernel: "6.1", CPUs: 2, Start: testStart, Ran: length, Sent: []uint64{3, 4}, Received: []uint64{4, 3},
+		Kernel: "6.1", CPUs: 2, Start: startOf(raw, wall), Ran: length, Sent: []uint64{3, 4}, Received: []uint64{4, 3},
 	}))
-	samples(filepath.Join(dir, fileHost), clock(0, 0, length+time.Second, 100), clock(0, -1e18, length+time.Second, 100))
+	samples(filepath.Join(dir, fileHost), wall, raw)
 	for i, node := range plan.Nodes {
 		home := guestDir(dir, i+1)
 		must(os.Mkdir(home, 0o755))

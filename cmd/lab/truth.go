@@ -2,8 +2,8 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -17,6 +17,9 @@ const (
 	// maxGap is how far two samples may lie apart for the clock in between to count as known. A clock that is
 	// steered bends in between: by 25 ns over such a gap when its rate is moved by 0.1 ppm.
 	maxGap = 5 * samplePeriod
+	// hostGap is the same for the machine's own clocks. Nobody steers its raw oscillator, so that a straight line between two samples far
+	// apart is as good as one between neighbours. A machine that stood still for half a second as the programs started cost a whole run.
+	hostGap = 10 * time.Second
 	// looseBracket is how many times wider than the median a bracket may be before its sample is left out.
 	// Both readings of a wide one are right, but nobody knows when in between the clock was read.
 	looseBracket = 4
@@ -81,6 +84,12 @@ func (l Line) tight() Line {
 	return kept
 }
 
+// with returns the line with one more pair in its place.
+func (l Line) with(p Pair) Line {
+	i, _ := slices.BinarySearchFunc(l, p, func(a, b Pair) int { return cmp.Compare(a.mid(), b.mid()) })
+	return slices.Insert(slices.Clone(l), i, p)
+}
+
 // at is what the clock said when the counter stood at tsc, by a straight line between the samples around it;
 // false where these lie further apart than gap counter ticks.
 func (l Line) at(tsc, gap int64) (int64, bool) {
@@ -130,28 +139,28 @@ type truth struct {
 	from  int64   // the machine's raw oscillator at that instant
 }
 
-// newTruth builds the machine's time from its own samples.
-func newTruth(raw, wall Line, start int64) (*truth, error) {
+// newTruth builds the machine's time from its own samples, and from the pairs that were read as the programs started.
+func newTruth(raw, wall Line, start Start) (*truth, error) {
 	hz, err := raw.frequency()
 	if err != nil {
 		return nil, fmt.Errorf("host samples: %w", err)
 	}
-	t := &truth{raw: raw.tight(), hz: hz, start: start}
-	from, ok1 := t.raw.at(start, t.gap())
-	now, ok2 := wall.tight().at(start, t.gap())
+	t := &truth{raw: raw.tight().with(start.Raw), hz: hz, start: start.TSC}
+	from, ok1 := t.raw.at(start.TSC, t.ticks(hostGap))
+	now, ok2 := wall.tight().with(start.Wall).at(start.TSC, t.ticks(hostGap))
 	if !ok1 || !ok2 {
-		return nil, errors.New("host samples: none around the start of the programs")
+		return nil, fmt.Errorf("host samples: none within %v of the start of the programs: is this machine overloaded?", hostGap)
 	}
 	t.from, t.wall = from, now
 	return t, nil
 }
 
-// gap is maxGap in counter ticks.
-func (t *truth) gap() int64 { return int64(maxGap.Seconds() * t.hz) }
+// ticks is a span of time in ticks of the counter.
+func (t *truth) ticks(span time.Duration) int64 { return int64(span.Seconds() * t.hz) }
 
 // elapsed is the true time in nanoseconds between the start of the programs and counter reading tsc.
 func (t *truth) elapsed(tsc int64) (int64, bool) {
-	ns, ok := t.raw.at(tsc, t.gap())
+	ns, ok := t.raw.at(tsc, t.ticks(hostGap))
 	return ns - t.from, ok
 }
 
@@ -181,7 +190,7 @@ func (t *truth) since(tsc int64) time.Duration {
 }
 
 // tsc is what the counter showed at a time since the start of the programs.
-func (t *truth) tsc(at time.Duration) int64 { return t.start + int64(at.Seconds()*t.hz) }
+func (t *truth) tsc(at time.Duration) int64 { return t.start + t.ticks(at) }
 
 // within is the part of a line from one time to another.
 func (t *truth) within(l Line, from, to time.Duration) Line {
@@ -239,7 +248,7 @@ func (t *truth) offsets(walls []Line, tsc int64) ([]float64, bool) {
 	passed, ok := t.elapsed(tsc)
 	list := make([]float64, len(walls))
 	for i, wall := range walls {
-		ns, known := wall.at(tsc, t.gap())
+		ns, known := wall.at(tsc, t.ticks(maxGap))
 		ok = ok && known
 		list[i] = float64(ns - t.wall - passed)
 	}

@@ -28,10 +28,17 @@ func clock(ppm float64, offset time.Duration, length time.Duration, width int64)
 	return line
 }
 
+// startOf is the start of the programs in made-up clocks: their samples just before it are the readings then.
+func startOf(raw, wall Line) Start {
+	before := int(time.Second/samplePeriod) - 1
+	return Start{TSC: testStart, Raw: raw[before], Wall: wall[before]}
+}
+
 // testTruth is the machine's time for made-up clocks.
 func testTruth(t *testing.T, length time.Duration) *truth {
 	t.Helper()
-	host, err := newTruth(clock(0, -1e18, length, 100), clock(0, 0, length, 100), testStart)
+	raw, wall := clock(0, -1e18, length, 100), clock(0, 0, length, 100)
+	host, err := newTruth(raw[6:], wall[6:], startOf(raw, wall)) // the sampler was late
 	if err != nil {
 		t.Fatal(err)
 	}
