@@ -2,6 +2,7 @@ package node
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"meantime/daemon/servo"
@@ -18,6 +19,10 @@ type Node struct {
 	drops Drops
 	seen  Traffic
 	token uint64
+
+	key       uint32 // under which a master sends: as this one does, or the one obeyed
+	laggards  int    // how many members the log has named that lack the newest key
+	strangers strangers
 
 	lineage  uint64      // founding this node belongs to, 0 before one
 	term     uint64      // highest term obeyed
@@ -71,6 +76,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 	if cfg.PhaseOnly {
 		n.servo = servo.NewPlain(at.Raw, at.Wall)
 	}
+	n.key = cfg.Ring.Newest()
 	n.follow = n.newFollower(cfg.Role == RoleMaster)
 	return n, nil
 }
@@ -96,6 +102,13 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	switch in := in.(type) {
 	case Packet:
 		n.packet(in)
+	case Refused:
+		n.drops[in.Drop] += in.Count
+		if in.Drop == DropKey {
+			n.refuse(in.From, in.Key)
+		}
+	case Keys:
+		n.rekey(in.Ring)
 	case Sent:
 		n.sent(in)
 	case Suspended:
@@ -158,11 +171,15 @@ func (n *Node) packet(p Packet) {
 		n.drop(DropStepping)
 		return
 	}
-	h, body, err := netproto.Open(p.Data)
+	h, body, err := n.cfg.Ring.Open(p.Data)
 	if err != nil {
-		n.drop(dropOf(err))
+		n.drop(DropOf(err))
+		if claimed, _, invalid := netproto.Inspect(p.Data); invalid == nil && DropOf(err) == DropKey {
+			n.refuse(p.From, claimed.KeyID)
+		}
 		return
 	}
+	n.strangers.met(p.From)
 	if h.Term > netproto.MaxTerm {
 		n.drop(DropValue)
 		return
@@ -175,12 +192,16 @@ func (n *Node) packet(p Packet) {
 		n.own(h)
 		return
 	}
+	if slices.Contains(n.cfg.Excluded, h.Sender) {
+		n.drop(DropExcluded)
+		return
+	}
 	if !n.trusts(h) {
 		n.drop(DropUntrusted)
 		return
 	}
 	if err := n.dispatch(h, body, p); err != nil {
-		n.drop(dropOf(err))
+		n.drop(DropOf(err))
 	}
 }
 
@@ -284,8 +305,9 @@ func (n *Node) note(level Level, text string, attrs ...Attr) {
 	n.do(Note{level, text, attrs})
 }
 
-// send sends data and returns the token under which the transmit stamp will come.
-func (n *Node) send(s Send) uint64 {
+// send seals a packet under a key, sends it and returns the token under which the transmit stamp will come.
+func (n *Node) send(s Send, key uint32) uint64 {
+	n.cfg.Ring.Seal(s.Data, key)
 	n.token++
 	s.Token = n.token
 	n.seen.Sent++

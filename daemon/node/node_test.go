@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -20,6 +21,9 @@ type bench struct {
 	out  []Effect
 
 	shift time.Duration // by how much somebody moved the clock
+
+	ring *netproto.Ring // seals what the node is given,
+	key  uint32         // under this key
 }
 
 // wallStart is what the bench's clock shows at the start, ns since the Unix epoch.
@@ -78,6 +82,7 @@ func (b *bench) after(d time.Duration) []Effect {
 }
 
 func (b *bench) packet(from netip.AddrPort, data []byte) []Effect {
+	b.ring.Seal(data, b.key)
 	return b.give(Packet{Data: data, From: from, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
 }
 
@@ -89,7 +94,7 @@ func sends[T any](t *testing.T, effects []Effect, parse func(netproto.Header, []
 		if !ok {
 			continue
 		}
-		h, body, err := netproto.Open(s.Data)
+		h, body, err := netproto.Inspect(s.Data)
 		if err != nil {
 			t.Fatalf("the node sent what it would not open: %v", err)
 		}
@@ -201,4 +206,28 @@ func adjustOf(seq uint32, nonce netproto.Nonce, delta time.Duration, change func
 		change(&h, &a)
 	}
 	return a.Append(nil, h)
+}
+
+// ringOf makes a ring of keys that are told apart by a number, the newest first.
+func ringOf(t testing.TB, group uint32, which ...byte) *netproto.Ring {
+	t.Helper()
+	var keys []netproto.Key
+	for _, w := range which {
+		k, err := netproto.NewKey(bytes.Repeat([]byte{w}, netproto.SecretLen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	r, err := netproto.NewRing(group, keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// sealed seals a packet under the newest key of a ring.
+func sealed(r *netproto.Ring, data []byte) []byte {
+	r.Seal(data, r.Newest())
+	return data
 }
