@@ -35,6 +35,7 @@ type room struct {
 	goroutines bool
 	unsafe     bool
 	prints     string // the file that may print and exit; "*" is any
+	programs   bool   // may start other programs
 }
 
 // rooms are the arrows and the walls. A package must buy a ban, such as "no socket"; otherwise it is a file of
@@ -49,7 +50,7 @@ var rooms = map[string]room{
 	"cmd/lab": {
 		imports: []string{"meantime/cmd/picture", "meantime/daemon/sim", "github.com/spf13/cobra", "github.com/spf13/pflag",
 			"golang.org/x/sys"},
-		goroutines: true, unsafe: true, prints: "*", // a test kit: nothing of it is installed
+		goroutines: true, unsafe: true, prints: "*", programs: true, // a test kit: nothing of it is installed
 	},
 	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
