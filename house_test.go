@@ -55,11 +55,16 @@ var rooms = map[string]room{
 	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
-		imports: []string{"meantime/configs", "meantime/daemon/node", "meantime/netproto", "meantime/netproto/udp",
+		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/node", "meantime/netproto", "meantime/netproto/udp",
 			"meantime/packaging", "meantime/sysclock", "github.com/kardianos/service", "golang.org/x/sys"},
 		goroutines: true,
 	},
 	"daemon/berkeley": {pure: true},
+	"daemon/confine": {
+		imports: []string{"github.com/elastic/go-seccomp-bpf", "github.com/landlock-lsm/go-landlock", "golang.org/x/net", "golang.org/x/sys",
+			"kernel.org/pub/linux/libs/security/libcap/cap"},
+		unsafe: true,
+	},
 	"daemon/election": {pure: true},
 	"daemon/servo":    {pure: true},
 	"daemon/node": {
