@@ -31,7 +31,11 @@ func required(kind string) bool {
 // child runs this test again in a process of its own and reports what it says.
 func child(t *testing.T, dir string, change func(*exec.Cmd)) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v", "-test.timeout=60s")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v", "-test.timeout=60s")
 	cmd.Env = append(os.Environ(), stageEnv+"="+dir)
 	cmd.Dir = dir
 	if change != nil {
