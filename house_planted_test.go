@@ -204,6 +204,31 @@ func (b box) wait() {
 		"cmd/lab/a.go":       "package main\n\nfunc f() { go f() }\n",
 	}},
 
+	{"programs", map[string]string{
+		"daemon/a.go": `package daemon
+
+import (
+	"os"
+	run "os/exec" // OFFENCE
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func start() {
+	_ = run.Command("ps")
+	_ = syscall.Exec("/bin/sh", nil, nil)            // OFFENCE
+	_ = unix.Exec("/bin/sh", nil, nil)               // OFFENCE
+	_, _ = syscall.ForkExec("/bin/sh", nil, nil)     // OFFENCE
+	_, _ = os.StartProcess("/bin/sh", nil, nil)      // OFFENCE
+	_, _ = os.Executable()
+}
+`,
+		"daemon/confine/a.go": "package confine\n\nimport \"syscall\"\n\nvar a, b = syscall.Exec, syscall.ForkExec // OFFENCE\n",
+		"cmd/lab/a.go":        "package main\n\nimport \"os/exec\"\n\nvar a = exec.Command\n",
+		"daemon/a_test.go":    "package daemon\n\nimport \"os/exec\"\n\nvar a = exec.Command\n",
+	}},
+
 	{"map order", map[string]string{
 		"daemon/node/peers.go": `package node
 

@@ -33,6 +33,7 @@ var rules = map[string]func(*tree, reporter){
 	"members":     checkMembers,
 	"unverified":  checkUnverified,
 	"goroutines":  checkGoroutines,
+	"programs":    checkPrograms,
 	"map order":   checkMapOrder,
 	"one build":   checkOneBuild,
 	"docs":        checkDocs,
@@ -232,6 +233,36 @@ func checkGoroutines(t *tree, report reporter) {
 			}
 			if what != "" && room.pure {
 				report(t.fset.Position(node.Pos()), "%s in a pure package: one call in, one value out; daemon has the channels", what)
+			}
+			return true
+		})
+	}
+}
+
+// starters start another program, or put it in this one's place.
+var starters = regexp.MustCompile(`^(Exec|ForkExec|StartProcess)$`)
+
+// checkPrograms keeps the product from shelling out: what it needs to know it asks the system for. The one program that it may put in
+// its own place is itself, in daemon/confine.
+func checkPrograms(t *tree, report reporter) {
+	for _, s := range t.product() {
+		if s.room().programs {
+			continue
+		}
+		for _, spec := range s.Imports {
+			if spec.Path.Value == `"os/exec"` {
+				report(t.fset.Position(spec.Pos()), "os/exec: no shelling out; ask the system by a call, or read what it shows in a file")
+			}
+		}
+		names := imported(s)
+		ast.Inspect(s.File, func(node ast.Node) bool {
+			pkg, name := member(names, node)
+			if system := pkg == "syscall" || pkg == "os" || strings.HasPrefix(pkg, "golang.org/x/sys/"); !system || !starters.MatchString(name) {
+				return true
+			}
+			if s.dir() != "daemon/confine" || name != "Exec" {
+				report(t.fset.Position(node.Pos()), "%s.%s: no program but meantime itself runs in the product, as daemon/confine starts it again",
+					path.Base(pkg), name)
 			}
 			return true
 		})

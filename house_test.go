@@ -35,6 +35,7 @@ type room struct {
 	goroutines bool
 	unsafe     bool
 	prints     string // the file that may print and exit; "*" is any
+	programs   bool   // may start other programs
 }
 
 // rooms are the arrows and the walls. A package must buy a ban, such as "no socket"; otherwise it is a file of
@@ -49,16 +50,21 @@ var rooms = map[string]room{
 	"cmd/lab": {
 		imports: []string{"meantime/cmd/picture", "meantime/daemon/sim", "github.com/spf13/cobra", "github.com/spf13/pflag",
 			"golang.org/x/sys"},
-		goroutines: true, unsafe: true, prints: "*", // a test kit: nothing of it is installed
+		goroutines: true, unsafe: true, prints: "*", programs: true, // a test kit: nothing of it is installed
 	},
 	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
-		imports: []string{"meantime/configs", "meantime/daemon/node", "meantime/netproto", "meantime/netproto/udp",
+		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/node", "meantime/netproto", "meantime/netproto/udp",
 			"meantime/packaging", "meantime/sysclock", "github.com/kardianos/service", "golang.org/x/sys"},
 		goroutines: true,
 	},
 	"daemon/berkeley": {pure: true},
+	"daemon/confine": {
+		imports: []string{"github.com/elastic/go-seccomp-bpf", "github.com/landlock-lsm/go-landlock", "golang.org/x/net", "golang.org/x/sys",
+			"kernel.org/pub/linux/libs/security/libcap/cap"},
+		unsafe: true,
+	},
 	"daemon/election": {pure: true},
 	"daemon/servo":    {pure: true},
 	"daemon/node": {

@@ -78,6 +78,8 @@ type Config struct {
 	Trusted  []string // ids of the only nodes that may be master, 16 hex digits each; nil = any
 	Insecure bool     // whether packets without authentication may steer a real clock
 	StateDir string   // absolute path of the folder that keeps id, term and drift over restarts
+	User     string   // Linux: the account that root goes on as; "" = root stays root
+	Confine  bool     // whether the process gives up, once it has started, what it does not need
 
 	Log Log
 
@@ -119,6 +121,8 @@ func Default() Config {
 		Servo:         ServoFit,
 		Priority:      100,
 		StateDir:      defaultStateDir(runtime.GOOS),
+		User:          "meantime",
+		Confine:       true,
 		Log:           Log{Level: slog.LevelInfo, Format: LogText},
 	}
 }

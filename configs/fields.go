@@ -62,6 +62,8 @@ var fields = []field{
 	names("trusted", func(c *Config) *[]string { return &c.Trusted }, checkID),
 	toggle("insecure", func(c *Config) *bool { return &c.Insecure }),
 	words("state_dir", func(c *Config) *string { return &c.StateDir }, checkStateDir),
+	words("user", func(c *Config) *string { return &c.User }, checkUser),
+	toggle("confine", func(c *Config) *bool { return &c.Confine }),
 
 	level("log.level", func(c *Config) *slog.Level { return &c.Log.Level }),
 	choice("log.format", func(c *Config) *LogFormat { return &c.Log.Format }, LogText, LogJSON),
@@ -235,6 +237,14 @@ func checkStateDir(dir string) *fault {
 	}
 	if !filepath.IsAbs(dir) {
 		return &fault{quote(dir) + " is not an absolute path", "the whole path, such as " + defaultStateDir(runtime.GOOS)}
+	}
+	return nil
+}
+
+// checkUser takes the name of an account, or none.
+func checkUser(name string) *fault {
+	if unprintable(name) || strings.ContainsAny(name, " :/") {
+		return &fault{quote(name) + " is not the name of a user", "the name of an account, or \"\" for none"}
 	}
 	return nil
 }

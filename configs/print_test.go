@@ -108,6 +108,7 @@ var other = map[string]string{
 	"kernel_stamps": "false", "poll": "500ms", "poll_max": "8s", "found_wait": "1.5s", "max_skew": "2h", "step": "always",
 	"step_threshold": "1s", "max_slew": "0.1ppm", "panic_forward": "0s",
 	"panic_backward": "1h", "servo": "phase-only", "beside": "true", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`, "insecure": "true", "state_dir": "/tmp",
+	"user": "clock", "confine": "false",
 	"log.level": "debug", "log.format": "json", "dry_run": "true", "virtual.offset": "-1s",
 	"virtual.frequency": "1ppm", "virtual.wander": "1ppb", "virtual.seed": "7", "trace": "file",
 }
@@ -174,6 +175,7 @@ func random(r *rand.Rand) Config {
 	c.MaxSlew = Rate(1e-6 + r.Float64()*0.099)
 	c.Priority = uint8(1 + r.IntN(255))
 	c.Log.Level = []slog.Level{slog.LevelDebug, slog.LevelWarn, slog.LevelError}[r.IntN(3)]
+	c.User, c.Confine = []string{"", "clock", "1"}[r.IntN(3)], r.IntN(2) == 0
 	c.DryRun = true
 	c.Virtual = Virtual{time.Duration(r.Int64N(1e15) - 5e14), Rate(r.NormFloat64() * 1e-4), Rate(r.Float64() * 1e-9), r.Uint64()}
 	c.Trace = []string{"", "a b", "/x:y"}[r.IntN(3)]

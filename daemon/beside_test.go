@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
 	"slices"
@@ -76,7 +78,7 @@ func TestRivals(t *testing.T) {
 
 // The lists of the other systems.
 func TestRivalsElsewhere(t *testing.T) {
-	got := rivalsByName("    1 /sbin/launchd\n  243 /usr/libexec/timed\n 9 /usr/libexec/timedwhat\n\nx\n  77 ntpd\n")
+	got := rivalsByName([]process{{pid: 1, command: "launchd"}, {pid: 243, command: "timed"}, {pid: 9, command: "timedwhat"}, {pid: 77, command: "ntpd"}})
 	if len(got) != 2 || got[0].String() != "timed (process 243)" || got[1].String() != "ntpd (process 77)" ||
 		!strings.Contains(got[0].remedy, "-setusingnetworktime off") {
 		t.Errorf("by name: %v", got)
@@ -89,6 +91,41 @@ func TestRivalsElsewhere(t *testing.T) {
 	})
 	if len(got) != 1 || got[0].String() != "W32Time" || !strings.Contains(got[0].remedy, "sc config W32Time start= disabled") || !errors.Is(err, errTest) {
 		t.Errorf("by service: %v, %v", got, err)
+	}
+}
+
+// kinfo is a record of FreeBSD's list of processes.
+func kinfo(pid int32, name string) []byte {
+	record := bytes.Repeat([]byte{0xa5}, kinfoSize) // what is around must not matter
+	binary.NativeEndian.PutUint32(record, kinfoSize)
+	binary.NativeEndian.PutUint32(record[4:], kinfoLayout)
+	binary.NativeEndian.PutUint32(record[kinfoPID:], uint32(pid))
+	copy(record[kinfoCommand:], name+"\x00")
+	return record
+}
+
+// FreeBSD's list is read where it is the one known, and refused, not misread, where it is not.
+func TestKinfo(t *testing.T) {
+	longest := strings.Repeat("x", kinfoName-1)
+	all, err := processesOfKinfo(slices.Concat(kinfo(0, "kernel"), kinfo(77, "ntpd"), kinfo(99999, longest)))
+	want := []process{{command: "kernel"}, {pid: 77, command: "ntpd"}, {pid: 99999, command: longest}}
+	if err != nil || !slices.EqualFunc(all, want, func(a, b process) bool { return a.pid == b.pid && a.command == b.command }) {
+		t.Errorf("got %v, %v", all, err)
+	}
+	if all, err := processesOfKinfo(nil); len(all) != 0 || err != nil {
+		t.Errorf("of nothing: %v, %v", all, err)
+	}
+	other := func(change func([]byte) []byte) []byte { return append(kinfo(1, "init"), change(kinfo(2, "ntpd"))...) }
+	for name, list := range map[string][]byte{
+		"half a record":      other(func(b []byte) []byte { return b[:kinfoSize-1] }),
+		"another size":       other(func(b []byte) []byte { b[0]++; return b }),
+		"size 0":             make([]byte, kinfoSize),
+		"another layout":     other(func(b []byte) []byte { b[4]++; return b }),
+		"a name without end": kinfo(2, longest+"x"+longest),
+	} {
+		if all, err := processesOfKinfo(list); !errors.Is(err, errKinfo) || all != nil {
+			t.Errorf("%s: %v, %v", name, all, err)
+		}
 	}
 }
 

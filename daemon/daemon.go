@@ -35,7 +35,12 @@ var ErrClockHeld = errors.New("another meantime keeps this host's clock")
 
 // Run keeps the clock that cfg names until ctx ends. Everything that can be wrong at the start is found before anything
 // is moved: the right to set the clock, a second daemon, the state directory, the sockets.
-func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) {
+func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) error {
+	return run(ctx, cfg, log, func(configs.Config, *slog.Logger) error { return nil })
+}
+
+// run is Run, and calls ready when everything is open and nothing has been moved yet.
+func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(configs.Config, *slog.Logger) error) (err error) {
 	clock, release, err := openClock(cfg, rivals, log)
 	if err != nil {
 		return err
@@ -57,6 +62,9 @@ func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) (err error) 
 	d.state = st
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
+	}
+	if err := ready(cfg, log); err != nil {
+		return errors.Join(err, conn.Close(), d.trace.close())
 	}
 	frequency, _, from := startFrequency(clock, st.drift)
 	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group,

@@ -15,12 +15,15 @@ import (
 	"meantime/sysclock"
 )
 
+// lockName is the file's name.
+const lockName = "clock.lock"
+
 // lockPath is one file per host, wherever the state directory is: there is one clock to keep.
 func lockPath() string {
 	if runtime.GOOS == "linux" {
-		return "/run/meantime/clock.lock"
+		return "/run/meantime/" + lockName
 	}
-	return "/var/run/meantime/clock.lock"
+	return "/var/run/meantime/" + lockName
 }
 
 // lockClock takes the lock on the host's clock, which ends with the process if nobody gives it back. It returns ErrClockHeld
@@ -28,10 +31,10 @@ func lockPath() string {
 func lockClock() (release func() error, err error) { return lockFile(lockPath()) }
 
 func lockFile(path string) (func() error, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, lockError(err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, lockError(err)
 	}

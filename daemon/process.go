@@ -1,10 +1,11 @@
 package daemon
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -116,8 +117,8 @@ func steersPHC(args []string) bool {
 	return !hasFlag(args, "a", valued) || hasFlag(args, "r", valued)
 }
 
-// rivalsByName finds daemons in what `ps -axo pid=,comm=` of a BSD prints: no more than names. macOS' own is timed.
-func rivalsByName(list string) (rivals []rival) {
+// rivalsByName finds daemons in a list of processes of which no more than the names are known: on a BSD. macOS' own is timed.
+func rivalsByName(all []process) (rivals []rival) {
 	remedies := map[string]string{
 		"timed":    "run `systemsetup -setusingnetworktime off`",
 		"chronyd":  "run `service chronyd stop` and set chronyd_enable=NO, or the like of its package",
@@ -125,15 +126,41 @@ func rivalsByName(list string) (rivals []rival) {
 		"openntpd": "run `service openntpd stop` and set openntpd_enable=NO",
 		"ptpd":     "end it and whatever starts it",
 	}
-	for line := range strings.Lines(list) {
-		pid, command, _ := strings.Cut(strings.TrimSpace(line), " ")
-		name := path.Base(strings.TrimSpace(command))
-		n, err := strconv.Atoi(pid)
-		if remedy, found := remedies[name]; found && err == nil {
-			rivals = append(rivals, rival{name: name, pid: n, remedy: remedy})
+	for _, p := range all {
+		if remedy, found := remedies[p.command]; found {
+			rivals = append(rivals, rival{name: p.command, pid: p.pid, remedy: remedy})
 		}
 	}
 	return rivals
+}
+
+// FreeBSD tells of processes in records of struct kinfo_proc, which begins with its own size and layout. This is the one of 64-bit
+// machines, unchanged since FreeBSD 5.
+const (
+	kinfoSize    = 1088
+	kinfoLayout  = 0
+	kinfoPID     = 72
+	kinfoCommand = 447
+	kinfoName    = 20 // bytes of a name, with the zero that ends it
+)
+
+// errKinfo says that a list of processes is not the one known.
+var errKinfo = errors.New("this kernel lists its processes in another form than FreeBSD's on 64-bit machines")
+
+// processesOfKinfo reads FreeBSD's list.
+func processesOfKinfo(list []byte) (all []process, err error) {
+	for ; len(list) > 0; list = list[kinfoSize:] {
+		if len(list) < kinfoSize || binary.NativeEndian.Uint32(list) != kinfoSize || binary.NativeEndian.Uint32(list[4:]) != kinfoLayout {
+			return nil, errKinfo
+		}
+		name := list[kinfoCommand : kinfoCommand+kinfoName]
+		end := bytes.IndexByte(name, 0)
+		if end < 0 {
+			return nil, errKinfo
+		}
+		all = append(all, process{pid: int(int32(binary.NativeEndian.Uint32(list[kinfoPID:]))), command: string(name[:end])})
+	}
+	return all, nil
 }
 
 // rivalsByService finds daemons among Windows' services. One that cannot be asked for is told of, the others count.

@@ -173,7 +173,10 @@ func (s *state) write(name, line string) error {
 	if err != nil {
 		return fmt.Errorf("state directory: %w (name another with state_dir or --state-dir)", err)
 	}
-	_, err = f.WriteString(line + "\n")
+	err = f.Chmod(0o600) // whatever the umask
+	if err == nil {
+		_, err = f.WriteString(line + "\n")
+	}
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), s.path(name))

@@ -105,7 +105,7 @@ func TestUnitMaySetTheClock(t *testing.T) {
 		"User":                    "meantime",
 		"AmbientCapabilities":     "CAP_SYS_TIME",
 		"CapabilityBoundingSet":   "CAP_SYS_TIME",
-		"SystemCallFilter":        "@system-service @clock",
+		"SystemCallFilter":        "@system-service @clock seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self",
 		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
 		"StateDirectory":          "meantime",
 		"RuntimeDirectory":        "meantime",

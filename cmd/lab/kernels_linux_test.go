@@ -113,6 +113,31 @@ func TestKernelsKill(t *testing.T) {
 	}
 }
 
+// TestKernelsUser: root of a real kernel goes on as another user, who steers that kernel's clock with the one right that is left.
+func TestKernelsUser(t *testing.T) {
+	requireKernels(t)
+	kept := t.TempDir()
+	r := runLab(t, "--program", "meantime", "--nodes", "2", "--offset", "0s,200ms", "--for", "20s", "--settle", "15s", "--set", "meantime:user: nobody",
+		"--keep", kept, "--realtime")
+	for _, g := range r.Guests {
+		log, err := os.ReadFile(filepath.Join(guestDir(kept, g.Node), fileLog))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			`msg="going on as another user" user=nobody `, "msg=confined capabilities=cap_sys_time no_new_privileges=true core_dumps=false ",
+			`msg="first synchronisation: clock stepped"`, "msg=stopped",
+		} {
+			if bytes.Count(log, []byte(want)) != 1 {
+				t.Errorf("node %d does not say once %s:\n%s", g.Node, want, log)
+			}
+		}
+		if g.Record.Exit != 0 || g.Record.Early {
+			t.Errorf("node %d: exit code %d, early: %v", g.Node, g.Record.Exit, g.Record.Early)
+		}
+	}
+}
+
 // TestKernelsDeeds does everything else to daemons that can be done to them, and to a clock.
 func TestKernelsDeeds(t *testing.T) {
 	requireKernels(t)

@@ -98,6 +98,9 @@ func newWork() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.Chmod(work, 0o755); err != nil { // a daemon in a guest may become somebody else, and reads its configuration here
+		return "", errors.Join(err, os.RemoveAll(work))
+	}
 	// Not closed: the lock lasts as long as this process.
 	if heldLock, err = lock(filepath.Join(work, fileLock), os.O_CREATE); err != nil {
 		return "", errors.Join(err, os.RemoveAll(work))

@@ -13,7 +13,7 @@ import (
 // runDaemon runs a node until ctx ends or the service manager stops it. Tests put their own here, so that none opens a socket.
 var runDaemon = func(ctx context.Context, config configs.Config) error {
 	return daemon.Serve(ctx, func(ctx context.Context) error {
-		return daemon.Run(ctx, config, daemon.NewLogger(standardUI().stderr, config.Log))
+		return daemon.Main(ctx, config, daemon.NewLogger(standardUI().stderr, config.Log))
 	})
 }
 
@@ -27,6 +27,8 @@ var runFlags = []struct {
 	{flag: "poll", key: "poll", usage: "`time` between two polls, such as 1s"},
 	{flag: "insecure", key: "insecure", usage: "obey packets that nothing authenticates", toggle: true},
 	{flag: "state-dir", key: "state_dir", usage: "`folder` for id, term and drift"},
+	{flag: "user", key: "user", usage: "`account` that root goes on as, on Linux"},
+	{flag: "confine", key: "confine", usage: "give up what a started daemon does not need; --confine=false to debug it", toggle: true},
 	{flag: "log-level", key: "log.level", usage: "least severe `level` written: debug, info, warn or error"},
 	{flag: "log-format", key: "log.format", usage: "`form` of a message: text or json"},
 	{flag: "dry-run", key: "dry_run", usage: "steer a virtual clock; the real one is left alone", toggle: true},

@@ -1,0 +1,67 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"meantime/configs"
+	"meantime/daemon/confine"
+)
+
+// Main is Run for a process that does nothing else. Of root it becomes the service's user before anything is opened, and once all is, it
+// gives up for good what it does not need any more (configs.Config.Confine).
+func Main(ctx context.Context, cfg configs.Config, log *slog.Logger) error {
+	if err := descend(cfg, log); err != nil {
+		return err
+	}
+	confine.TightFiles()
+	if !cfg.Confine {
+		log.Warn("not confined: this process keeps all the rights of its user, as confine: false says")
+		return Run(ctx, cfg, log)
+	}
+	if err := confine.NoCoreDumps(); err != nil { // before the first secret is read
+		return err
+	}
+	return run(ctx, cfg, log, enclose)
+}
+
+// enclose gives up what a node that has started does not need, and tells in one line what is in force.
+func enclose(cfg configs.Config, log *slog.Logger) error {
+	r, err := confine.Enter(needs(cfg))
+	if err != nil {
+		return fmt.Errorf("confining this process: %w (confine: false runs it as it is)", err)
+	}
+	capabilities := r.Capabilities
+	if capabilities == "" {
+		capabilities = "none"
+	}
+	args := []any{"capabilities", capabilities, "no_new_privileges", r.NoNewPrivs, "core_dumps", r.CoreDumps,
+		"landlock", r.Landlock, "denied_calls", r.DeniedCalls}
+	if len(r.Lacks) > 0 {
+		args = append(args, "lacks", strings.Join(r.Lacks, "; "))
+	}
+	log.Info("confined", args...)
+	return nil
+}
+
+// needs is what a node still opens after its start: its state, and, beside a real clock, the list of processes. Sockets, lock and
+// trace are open.
+func needs(cfg configs.Config) confine.Plan {
+	p := confine.Plan{Clock: !cfg.DryRun}
+	if dir := stateDir(cfg); dir != "" {
+		p.Write = append(p.Write, dir)
+	}
+	if !cfg.DryRun {
+		p.Read = append(p.Read, processList...)
+	}
+	return p
+}
+
+// ours says whether a file in the state directory, or beside the lock, is one of this program's.
+func ours(name string) bool {
+	base, _, _ := strings.Cut(name, ".") // a file that was not renamed yet has a number behind a dot
+	return slices.Contains([]string{idFile, termFile, bootFile, driftFile}, base) || name == lockName
+}
