@@ -257,8 +257,26 @@ func makeKeyFolder(dir string) error {
 	return os.Chmod(dir, 0o755) // whatever the umask
 }
 
-// Rotate puts a new key in front of the others: it is sent as soon as everybody holds it.
-func (k *KeyFile) Rotate() error {
+// RotateKeys puts a new key in front of a file's others: it is sent under as soon as everybody holds it.
+func RotateKeys(path string) (*KeyFile, error) { return changeKeys(path, (*KeyFile).rotate) }
+
+// RetireKeys drops all of a file's keys but the newest: whoever does not hold that one is no longer heard.
+func RetireKeys(path string) (*KeyFile, error) { return changeKeys(path, (*KeyFile).retire) }
+
+// changeKeys reads a file, changes it, and reads what was written.
+func changeKeys(path string, change func(*KeyFile) error) (*KeyFile, error) {
+	k, err := ReadKeys(path)
+	if err != nil {
+		return nil, err
+	}
+	defer k.wipe()
+	if err := change(k); err != nil {
+		return nil, err
+	}
+	return ReadKeys(path)
+}
+
+func (k *KeyFile) rotate() error {
 	if len(k.keys) == netproto.MaxKeys {
 		return fmt.Errorf("%s holds %d keys already, and more are not held: `meantime key retire` drops all but the newest",
 			k.path, netproto.MaxKeys)
@@ -268,8 +286,7 @@ func (k *KeyFile) Rotate() error {
 	return k.rewrite(slices.Insert(slices.Collect(bytes.Lines(k.text)), k.keys[0].line-1, key))
 }
 
-// Retire drops all keys but the newest: whoever does not hold that one is no longer heard.
-func (k *KeyFile) Retire() error {
+func (k *KeyFile) retire() error {
 	if len(k.keys) == 1 {
 		return fmt.Errorf("%s holds one key only: there is none to retire", k.path)
 	}
@@ -291,10 +308,5 @@ func (k *KeyFile) rewrite(lines [][]byte) error {
 	if err != nil {
 		return fmt.Errorf("writing the key file: %w", err)
 	}
-	changed, err := ReadKeys(k.path)
-	if err == nil {
-		k.wipe()
-		*k = *changed
-	}
-	return err
+	return nil
 }

@@ -13,7 +13,9 @@ func replaceFile(path string, content []byte, dress func(*os.File) error, put fu
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(content)
+	if err = f.Chmod(0o600); err == nil { // a umask may have left less
+		_, err = f.Write(content)
+	}
 	if err == nil && dress != nil {
 		err = dress(f)
 	}

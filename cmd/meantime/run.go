@@ -38,9 +38,6 @@ var runFlags = []struct {
 	{flag: "virtual-seed", key: "virtual.seed", usage: "dry run: draw the wander from a `number`"},
 }
 
-const trustHint = "where everybody on the network is trusted, say --insecure (or insecure: true); " +
-	"--dry-run leaves the clock alone"
-
 func newRunCommand() *cobra.Command {
 	var path string
 	command := &cobra.Command{
@@ -54,9 +51,6 @@ A flag replaces what the configuration file says about the same key.`,
 			config, _, err := loadConfig(path, overrides(c.Flags())...)
 			if err != nil {
 				return err
-			}
-			if !config.Insecure && !config.DryRun {
-				return hinted{errInsecure, trustHint}
 			}
 			return runDaemon(c.Context(), config)
 		},
