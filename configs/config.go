@@ -76,7 +76,9 @@ type Config struct {
 
 	Priority uint8    // rank in elections, the higher the sooner master; 0 = never master
 	Trusted  []string // ids of the only nodes that may be master, 16 hex digits each; nil = any
-	Insecure bool     // whether packets without authentication may steer a real clock
+	Excluded []string // ids of nodes whose packets are dropped, 16 hex digits each
+	KeyFile  string   // absolute path of the file with the LAN's keys
+	Insecure bool     // whether packets are neither authenticated nor expected to be, even with a real clock
 	StateDir string   // absolute path of the folder that keeps id, term and drift over restarts
 	User     string   // Linux: the account that root goes on as; "" = root stays root
 	Confine  bool     // whether the process gives up, once it has started, what it does not need
@@ -120,6 +122,7 @@ func Default() Config {
 		PanicBackward: 1000 * time.Second,
 		Servo:         ServoFit,
 		Priority:      100,
+		KeyFile:       defaultKeyFile(runtime.GOOS),
 		StateDir:      defaultStateDir(runtime.GOOS),
 		User:          "meantime",
 		Confine:       true,
@@ -128,14 +131,20 @@ func Default() Config {
 }
 
 // DefaultPath returns where this operating system keeps the configuration file.
-func DefaultPath() string {
-	switch runtime.GOOS {
+func DefaultPath() string { return inConfigDir(runtime.GOOS, "meantime.yaml") }
+
+// defaultKeyFile returns where an operating system keeps the LAN's keys: beside the configuration file.
+func defaultKeyFile(goos string) string { return inConfigDir(goos, "key") }
+
+// inConfigDir is the path of a file in the folder where an operating system keeps the configuration of its daemons.
+func inConfigDir(goos, name string) string {
+	switch goos {
 	case "windows":
-		return filepath.Join(programData(), "meantime", "meantime.yaml")
+		return programData() + `\meantime\` + name
 	case "freebsd":
-		return "/usr/local/etc/meantime/meantime.yaml"
+		return "/usr/local/etc/meantime/" + name
 	default:
-		return "/etc/meantime/meantime.yaml"
+		return "/etc/meantime/" + name
 	}
 }
 

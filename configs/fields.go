@@ -60,8 +60,10 @@ var fields = []field{
 
 	integer("priority", func(c *Config) *uint8 { return &c.Priority }, math.MaxUint8),
 	names("trusted", func(c *Config) *[]string { return &c.Trusted }, checkID),
+	names("excluded", func(c *Config) *[]string { return &c.Excluded }, checkID),
+	words("key_file", func(c *Config) *string { return &c.KeyFile }, checkPath(defaultKeyFile(runtime.GOOS), "file")),
 	toggle("insecure", func(c *Config) *bool { return &c.Insecure }),
-	words("state_dir", func(c *Config) *string { return &c.StateDir }, checkStateDir),
+	words("state_dir", func(c *Config) *string { return &c.StateDir }, checkPath(defaultStateDir(runtime.GOOS), "folder")),
 	words("user", func(c *Config) *string { return &c.User }, checkUser),
 	toggle("confine", func(c *Config) *bool { return &c.Confine }),
 
@@ -231,14 +233,17 @@ func checkGroup(name string) *fault {
 	return nil
 }
 
-func checkStateDir(dir string) *fault {
-	if unprintable(dir) {
-		return &fault{quote(dir) + " holds characters that cannot be printed", "the path of a folder"}
+// checkPath takes an absolute path of what: a file or a folder.
+func checkPath(example, what string) func(string) *fault {
+	return func(path string) *fault {
+		if unprintable(path) {
+			return &fault{quote(path) + " holds characters that cannot be printed", "the path of a " + what}
+		}
+		if !filepath.IsAbs(path) {
+			return &fault{quote(path) + " is not an absolute path", "the whole path, such as " + example}
+		}
+		return nil
 	}
-	if !filepath.IsAbs(dir) {
-		return &fault{quote(dir) + " is not an absolute path", "the whole path, such as " + defaultStateDir(runtime.GOOS)}
-	}
-	return nil
 }
 
 // checkUser takes the name of an account, or none.

@@ -272,6 +272,9 @@ func (p *parser) together() {
 	if !p.refused("step", "step_threshold") && c.Step != StepAlways && c.StepThreshold != base.StepThreshold {
 		p.blame("it says nothing with step: "+string(c.Step), "step: always, or leave it out", "step_threshold")
 	}
+	if both := slices.IndexFunc(c.Excluded, func(id string) bool { return slices.Contains(c.Trusted, id) }); both >= 0 {
+		p.blame(c.Excluded[both]+" is trusted, too", "it in one of the two lists", "excluded", "trusted")
+	}
 	if !p.refused("poll", "poll_max") && c.PollMax != 0 && c.PollMax < c.Poll {
 		p.blame(fmt.Sprintf("%s is less than poll, which is %s", formatDuration(c.PollMax), formatDuration(c.Poll)),
 			formatDuration(c.Poll)+" or more, or 0s to poll evenly", "poll_max", "poll")

@@ -115,6 +115,8 @@ func TestParseProblems(t *testing.T) {
 
 		// words
 		{"trusted short", "trusted: [\"1234\"]", "f:1: trusted: \"1234\" is not the id of a node; write 16 hex digits in quotes, as the log of that node shows its id"},
+		{"excluded short", "excluded: [\"1234\"]", "f:1: excluded: \"1234\" is not the id of a node; write 16 hex digits in quotes, as the log of that node shows its id"},
+		{"both trusted and excluded", "trusted: [\"00c0ffee00c0ffee\"]\nexcluded: [\"00c0ffee00c0ffee\"]", "f:2: excluded: 00c0ffee00c0ffee is trusted, too; write it in one of the two lists"},
 		{"role", "role: Master", `f:1: role: "Master" is not known; write auto, slave or master`},
 		{"step", "step: 5", `f:1: step: "5" is not known; write boot, never or always`},
 		{"servo", "servo: pll", `f:1: servo: "pll" is not known; write fit or phase-only`},
@@ -128,6 +130,8 @@ func TestParseProblems(t *testing.T) {
 		{"state_dir relative", "state_dir: state", `f:1: state_dir: "state" is not an absolute path; write the whole path, such as ` + here},
 		{"user with a space", "user: the clock", `f:1: user: "the clock" is not the name of a user; write the name of an account, or "" for none`},
 		{"confine", "confine: no", `f:1: confine: "no" is a word here, not a switch; write false`},
+		{"key_file relative", "key_file: key", `f:1: key_file: "key" is not an absolute path; write the whole path, such as ` + defaultKeyFile(runtime.GOOS)},
+		{"key_file control", `key_file: "/a\0"`, `f:1: key_file: "/a\x00" holds characters that cannot be printed; write the path of a file`},
 		{"state_dir control", `state_dir: "/a\0"`, `f:1: state_dir: "/a\x00" holds characters that cannot be printed; write the path of a folder`},
 		{"trace control", `trace: "a\n"`, `f:1: trace: "a\n" holds characters that cannot be printed; write the path of a file`},
 		{"interface empty", `interfaces: [""]`, `f:1: interfaces: "" is not the name of an interface; write names such as eth0, or [] for all`},

@@ -15,8 +15,11 @@ var reference string
 // Reference returns the commented configuration file: every key with its default, range and meaning. Read by
 // Parse as it stands, it is Default.
 func Reference() string {
-	linux := "#state_dir: " + defaultStateDir("linux") + "\n"
-	return strings.Replace(reference, linux, "#state_dir: "+defaultStateDir(runtime.GOOS)+"\n", 1)
+	text := reference
+	for key, path := range map[string]func(goos string) string{"state_dir": defaultStateDir, "key_file": defaultKeyFile} {
+		text = strings.Replace(text, "#"+key+": "+path("linux")+"\n", "#"+key+": "+path(runtime.GOOS)+"\n", 1)
+	}
+	return text
 }
 
 // YAML writes every key with its value. Parse reads it back to the same Config.

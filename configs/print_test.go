@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"os"
 	"reflect"
 	"regexp"
 	"runtime"
@@ -107,8 +108,9 @@ var other = map[string]string{
 	"role": "master", "group": "hall", "address": `"255.255.255.255:77"`, "unicast_port": "0", "interfaces": "[eth0]",
 	"kernel_stamps": "false", "poll": "500ms", "poll_max": "8s", "found_wait": "1.5s", "max_skew": "2h", "step": "always",
 	"step_threshold": "1s", "max_slew": "0.1ppm", "panic_forward": "0s",
-	"panic_backward": "1h", "servo": "phase-only", "beside": "true", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`, "insecure": "true", "state_dir": "/tmp",
+	"panic_backward": "1h", "servo": "phase-only", "beside": "true", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`,
 	"user": "clock", "confine": "false",
+	"excluded": `["00c0ffee00c0ffef"]`, "key_file": "/tmp/key", "insecure": "true", "state_dir": "/tmp",
 	"log.level": "debug", "log.format": "json", "dry_run": "true", "virtual.offset": "-1s",
 	"virtual.frequency": "1ppm", "virtual.wander": "1ppb", "virtual.seed": "7", "trace": "file",
 }
@@ -122,8 +124,8 @@ func TestEveryKeySetsOneField(t *testing.T) {
 		if f.key == "max_slew" {
 			value = "7ppm"
 		}
-		if f.key == "state_dir" {
-			value = base.StateDir + "2"
+		if f.key == "state_dir" || f.key == "key_file" { // absolute on every system
+			value = f.get(&base)[0] + "2"
 		}
 		if wrong := f.set(&config, []string{value}); wrong != nil {
 			t.Errorf("%s: %v", f.key, wrong)
@@ -261,22 +263,27 @@ func TestDurations(t *testing.T) {
 }
 
 func TestDefaultPlaces(t *testing.T) {
-	for goos, want := range map[string]string{
-		"linux": "/var/lib/meantime", "darwin": "/Library/Application Support/meantime", "freebsd": "/var/db/meantime",
+	for goos, want := range map[string][2]string{
+		"linux":   {"/var/lib/meantime", "/etc/meantime/key"},
+		"darwin":  {"/Library/Application Support/meantime", "/etc/meantime/key"},
+		"freebsd": {"/var/db/meantime", "/usr/local/etc/meantime/key"},
+		"windows": {`C:\ProgramData\meantime`, `C:\ProgramData\meantime\key`},
 	} {
-		if got := defaultStateDir(goos); got != want {
-			t.Errorf("%s: %s", goos, got)
+		if goos == runtime.GOOS && os.Getenv("ProgramData") != "" {
+			continue // on Windows, that says where
 		}
-		if !strings.Contains(Reference(), want) && goos != runtime.GOOS {
-			t.Errorf("%s: the reference does not name %s", goos, want)
+		if dir, key := defaultStateDir(goos), defaultKeyFile(goos); dir != want[0] || key != want[1] {
+			t.Errorf("%s: %s, %s", goos, dir, key)
+		}
+		for _, path := range want {
+			if !strings.Contains(Reference(), path) && goos != runtime.GOOS && goos != "darwin" {
+				t.Errorf("%s: the reference does not name %s", goos, path)
+			}
 		}
 	}
-	if runtime.GOOS != "windows" {
-		if got, want := defaultStateDir("windows"), `C:\ProgramData\meantime`; got != want {
-			t.Errorf("windows: %s", got)
+	for key, path := range map[string]string{"state_dir": Default().StateDir, "key_file": Default().KeyFile} {
+		if !strings.Contains(Reference(), fmt.Sprintf("\n#%s: %s\n", key, path)) {
+			t.Errorf("the reference does not show this system's %s", key)
 		}
-	}
-	if !strings.Contains(Reference(), fmt.Sprintf("\n#state_dir: %s\n", Default().StateDir)) {
-		t.Error("the reference does not show this system's state_dir")
 	}
 }

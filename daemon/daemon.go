@@ -34,13 +34,19 @@ var ErrNetwork = errors.New("network cannot be used")
 var ErrClockHeld = errors.New("another meantime keeps this host's clock")
 
 // Run keeps the clock that cfg names until ctx ends. Everything that can be wrong at the start is found before anything
-// is moved: the right to set the clock, a second daemon, the state directory, the sockets.
+// is moved: the keys, the right to set the clock, a second daemon, the state directory, the sockets.
 func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) error {
 	return run(ctx, cfg, log, func(configs.Config, *slog.Logger) error { return nil })
 }
 
 // run is Run, and calls ready when everything is open and nothing has been moved yet.
 func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(configs.Config, *slog.Logger) error) (err error) {
+	hangups, deafen := hearHangups()
+	defer deafen()
+	keys, err := openKeys(cfg, log)
+	if err != nil {
+		return err
+	}
 	clock, release, err := openClock(cfg, rivals, log)
 	if err != nil {
 		return err
@@ -55,11 +61,13 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return err
 	}
 	st.recall(oscillator(cfg, log), log)
-	d, err := begin(nodeConfig(cfg, st, clock), clock, conn, log)
+	n := nodeConfig(cfg, st, clock)
+	n.Ring = keys.held()
+	d, err := begin(n, clock, conn, log)
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	d.state = st
+	d.state, d.keys, d.hangups = st, keys, hangups
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
 	}
@@ -67,7 +75,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return errors.Join(err, conn.Close(), d.trace.close())
 	}
 	frequency, _, from := startFrequency(clock, st.drift)
-	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group,
+	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
 		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", frequency*1e6, "frequency_from", from)
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
 }
@@ -79,6 +87,9 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	beside.Go(func() { d.report(ctx) })
 	if host {
 		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
+	}
+	if d.keys != nil {
+		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings) })
 	}
 	err := d.run(ctx)
 	cancel()
@@ -114,9 +125,6 @@ func openClock(cfg configs.Config, look func() ([]rival, error), log *slog.Logge
 			Offset: int64(v.Offset), Frequency: float64(v.Frequency), Wander: float64(v.Wander),
 			Rand: rand.New(rand.NewPCG(seed, 0)),
 		}, sysclock.HostClock()), func() error { return nil }, nil
-	}
-	if cfg.Insecure {
-		log.Warn("insecure: packets are not authenticated, anyone on this network can move this clock")
 	}
 	if err := alone(look, cfg.Beside, log); err != nil {
 		return nil, nil, err
@@ -164,9 +172,9 @@ var roles = map[configs.Role]node.Role{
 	configs.RoleAuto: node.RoleAuto, configs.RoleSlave: node.RoleSlave, configs.RoleMaster: node.RoleMaster,
 }
 
-// trusted are the ids that configs has checked.
-func trusted(cfg configs.Config) (ids []netproto.ID) {
-	for _, text := range cfg.Trusted {
+// nodeIDs are ids that configs has checked.
+func nodeIDs(list []string) (ids []netproto.ID) {
+	for _, text := range list {
 		if id, err := strconv.ParseUint(text, 16, 64); err == nil {
 			ids = append(ids, netproto.ID(id))
 		}
@@ -178,7 +186,7 @@ func trusted(cfg configs.Config) (ids []netproto.ID) {
 func nodeConfig(cfg configs.Config, st *state, clock sysclock.Clock) node.Config {
 	n := node.Config{
 		ID: st.id, Start: uint32(random64()), Group: netproto.GroupID(cfg.Group), Role: roles[cfg.Role],
-		Trusted: trusted(cfg), Term: st.term,
+		Trusted: nodeIDs(cfg.Trusted), Excluded: nodeIDs(cfg.Excluded), Term: st.term,
 		Dry: cfg.DryRun, Priority: cfg.Priority, Interval: cfg.Poll, MaxSkew: cfg.MaxSkew, FoundWait: cfg.FoundWait,
 		Release: release, MayStep: st.mayStep(), StepThreshold: cfg.StepThreshold, MaxSlew: float64(cfg.MaxSlew),
 		PanicForward: cfg.PanicForward, PanicBackward: cfg.PanicBackward, PhaseOnly: cfg.Servo == configs.ServoPhaseOnly,

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
 	"meantime/daemon/node"
+	"meantime/netproto"
 	"meantime/netproto/udp"
 	"meantime/sysclock"
 )
@@ -74,12 +76,19 @@ type driver struct {
 	stepped bool // the clock was stepped since the last moment was read
 	sendErr limiter
 
+	keys    *keyring            // nil = there are none
+	hangups <-chan os.Signal    // ask for the key file to be read again
+	rings   chan *netproto.Ring // what it holds now
+
 	sets    chan struct{} // the clock was set, by whomever
 	foreign foreign
 	found   string // by other programs' hands, for the node to know; "" = nothing
 	slept   int64  // ns, as the clock last told
 	awake   bool   // slept has its beginning
 	lookErr limiter
+
+	others    uint64 // packets of other groups so far
+	otherSaid limiter
 }
 
 // begin makes a driver and its node, which starts from the clock's present reading.
@@ -88,7 +97,8 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 		clock: clock, link: l, log: log,
 		packets: make(chan udp.Packet, backlog), asks: make(chan func()), ended: make(chan struct{}),
 		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
-		sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
+		rings: make(chan *netproto.Ring), sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
+		otherSaid: limiter{every: 24 * time.Hour},
 	}
 	r, err := clock.Read()
 	if err != nil {
@@ -164,6 +174,8 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 		case <-d.sets:
 			d.doubt = true
 			err = d.handle(tick)
+		case ring := <-d.rings:
+			err = d.handle(func(node.Moment) node.Input { return node.Keys{Ring: ring} })
 		case ask := <-d.asks:
 			ask()
 			continue
@@ -396,6 +408,17 @@ func (d *driver) refresh() {
 		d.log.Warn("looking at the network interfaces failed", "err", err)
 	}
 	d.collect(nil, 0)
+	d.tellOthers()
+}
+
+// tellOthers says that another group is on the wire, which may be meant, or a name that is not the same everywhere.
+func (d *driver) tellOthers() {
+	dropped := d.node.Status().Drops[node.DropGroup]
+	if dropped > d.others && d.otherSaid.allow() {
+		d.log.Info("nodes of another group are on this network, and are not heard: if they belong to this LAN, give all the same group",
+			"dropped", dropped)
+	}
+	d.others = dropped
 }
 
 // read carries datagrams from a socket to the loop until the socket is closed.

@@ -420,3 +420,22 @@ func TestWatch(t *testing.T) {
 		}
 	})
 }
+
+// Packets of another group are spoken of once: two LANs on one wire may be meant.
+func TestOtherGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		lan := newMemoryLAN()
+		m := memberOf(t, lan.link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
+		m.start(ctx)
+		foreign := (&netproto.Resign{}).Append(nil, netproto.Header{Group: 7, Sender: 9, Seq: 1})
+		for range 20 {
+			m.link.deliver(foreign, netip.MustParseAddrPort("192.0.2.99:10526"), true)
+			time.Sleep(time.Second)
+		}
+		endLAN(t, cancel, []*member{m})
+		if said := m.journal.find("nodes of another group"); len(said) != 1 || value(said[0], "dropped") == uint64(0) {
+			t.Errorf("said %v", said)
+		}
+	})
+}

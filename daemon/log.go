@@ -33,9 +33,13 @@ func logNote(log *slog.Logger, n node.Note) {
 
 // logStatus writes the regular line: whoever reads the log sees how the LAN does without asking.
 func logStatus(log *slog.Logger, s node.Status) {
-	log.Info("status", "state", string(s.State), "master", s.Master.String(), "seq", s.Seq,
+	args := []any{"state", string(s.State), "master", s.Master.String(), "seq", s.Seq,
 		"members", s.Members, "voters", s.Voters, "spread", s.Spread, "residual", s.Residual, "bound", s.Bound,
-		"frequency_ppm", s.Rate*1e6, "kernel_stamps", s.Kernel, "dropped", s.Drops.Total()-s.Drops[node.DropOwn])
+		"frequency_ppm", s.Rate * 1e6, "kernel_stamps", s.Kernel, "key", keyName(s.Key)}
+	if s.Key != 0 && s.Holders > 0 { // a master
+		args = append(args, "newest_key", keyName(s.Held[0]), "held_by", s.Holders)
+	}
+	log.Info("status", append(args, "dropped", s.Drops.Total()-s.Drops[node.DropOwn])...)
 	for reason, count := range s.Drops {
 		if count > 0 {
 			log.Debug("dropped", "reason", node.Drop(reason).String(), "count", count)

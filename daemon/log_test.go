@@ -12,6 +12,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon/node"
+	"meantime/netproto"
 	"meantime/netproto/udp"
 )
 
@@ -86,7 +87,7 @@ func TestStatusLine(t *testing.T) {
 	}
 	s.Drops[node.DropOwn], s.Drops[node.DropGroup] = 5, 2
 	const status = `level=INFO msg=status state=following master=00000000000000ab seq=12 members=4 voters=3 ` +
-		`spread=17µs residual=-3µs bound=90µs frequency_ppm=-12.5 kernel_stamps=true dropped=2`
+		`spread=17µs residual=-3µs bound=90µs frequency_ppm=-12.5 kernel_stamps=true key=none dropped=2`
 	write := func(log *slog.Logger) { logStatus(log, s) }
 	got := logged(t, configs.Log{Level: slog.LevelInfo}, write)
 	if len(got) != 1 || got[0] != status {
@@ -96,6 +97,14 @@ func TestStatusLine(t *testing.T) {
 	want := []string{status, "level=DEBUG msg=dropped reason=group count=2", "level=DEBUG msg=dropped reason=own count=5"}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	s.Key, s.Held = 0xc0ffee, [netproto.MaxKeys]uint32{0xbee, 0xc0ffee}
+	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee dropped=2") {
+		t.Errorf("of a member: %s", got)
+	}
+	s.Holders = 3
+	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee newest_key=00000bee held_by=3 dropped=2") {
+		t.Errorf("of a master: %s", got)
 	}
 	s.Kernel = false
 	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " kernel_stamps=false ") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,12 +48,18 @@ func enclose(cfg configs.Config, log *slog.Logger) error {
 	return nil
 }
 
-// needs is what a node still opens after its start: its state, and, beside a real clock, the list of processes. Sockets, lock and
-// trace are open.
+// needs is what a node still opens after its start: its state, the key file, which may be another one in the same place by then, and,
+// beside a real clock, the list of processes. Sockets, lock and trace are open.
 func needs(cfg configs.Config) confine.Plan {
 	p := confine.Plan{Clock: !cfg.DryRun}
 	if dir := stateDir(cfg); dir != "" {
 		p.Write = append(p.Write, dir)
+	}
+	if !cfg.Insecure {
+		p.Read = append(p.Read, filepath.Dir(cfg.KeyFile))
+		if target, err := filepath.EvalSymlinks(cfg.KeyFile); err == nil { // a link leads into another folder
+			p.Read = append(p.Read, filepath.Dir(target))
+		}
 	}
 	if !cfg.DryRun {
 		p.Read = append(p.Read, processList...)

@@ -48,9 +48,16 @@ func runRefused(t *testing.T) {
 	}
 	cfg := configs.Default()
 	cfg.Interfaces, cfg.StateDir = []string{"nosuch0"}, filepath.Join(t.TempDir(), "state")
-	cfg.Insecure = true
+	cfg.KeyFile = filepath.Join(t.TempDir(), "key")
 	j := &journal{}
 	before := timex(t)
+	if err = Run(t.Context(), cfg, slog.New(j)); !errors.Is(err, ErrNoKey) || !strings.Contains(err.Error(), "meantime key new") {
+		t.Errorf("without a key, Run gave %v", err)
+	}
+	if entries, err := os.ReadDir("/run"); len(entries) != 0 || err != nil {
+		t.Errorf("without a key, it has locked the clock: %v, %v", entries, err)
+	}
+	cfg.KeyFile, cfg.Insecure = configs.Default().KeyFile, true
 	err = Run(t.Context(), cfg, slog.New(j))
 	if !errors.Is(err, sysclock.ErrPermission) || !strings.Contains(err.Error(), "--dry-run") {
 		t.Errorf("Run gave %v", err)

@@ -167,23 +167,10 @@ func (s *state) read(name string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// write replaces a file at once: after a crash it holds the old line or the new one, never half of one.
+// write replaces a file.
 func (s *state) write(name, line string) error {
-	f, err := os.CreateTemp(s.dir, name+".*")
-	if err != nil {
+	if err := replaceFile(s.path(name), []byte(line+"\n"), nil, os.Rename); err != nil {
 		return fmt.Errorf("state directory: %w (name another with state_dir or --state-dir)", err)
-	}
-	err = f.Chmod(0o600) // whatever the umask
-	if err == nil {
-		_, err = f.WriteString(line + "\n")
-	}
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), s.path(name))
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return fmt.Errorf("state directory: %w", err)
 	}
 	return nil
 }

@@ -102,7 +102,9 @@ func TestUnitMaySetTheClock(t *testing.T) {
 	unit := settings(t, Unit("/usr/bin/meantime"))
 	for key, want := range map[string]string{
 		"ExecStart":               "/usr/bin/meantime run",
+		"ExecReload":              "/bin/kill -HUP $MAINPID",
 		"User":                    "meantime",
+		"Group":                   "meantime",
 		"AmbientCapabilities":     "CAP_SYS_TIME",
 		"CapabilityBoundingSet":   "CAP_SYS_TIME",
 		"SystemCallFilter":        "@system-service @clock seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self",

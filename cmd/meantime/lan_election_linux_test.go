@@ -235,6 +235,7 @@ type electorate struct {
 	tap      *tap
 	interval time.Duration
 	roles    []string
+	keys     []string   // key files; nil = there are none
 	nodes    []*process // of the hosts; nil where it was ended
 	courses  []voting
 }
@@ -245,9 +246,9 @@ type voting struct {
 	from int64
 }
 
-// elect starts a node on each host of the bed.
-func elect(b *bed, w *tap, interval time.Duration, roles []string) *electorate {
-	e := &electorate{t: b.t, bed: b, tap: w, interval: interval, roles: roles, nodes: make([]*process, len(roles))}
+// elect starts a node on each host of the bed, each with its key file if there are any.
+func elect(b *bed, w *tap, interval time.Duration, roles []string, keys ...string) *electorate {
+	e := &electorate{t: b.t, bed: b, tap: w, interval: interval, roles: roles, keys: keys, nodes: make([]*process, len(roles))}
 	for i := range roles {
 		e.start(i)
 	}
@@ -256,8 +257,12 @@ func elect(b *bed, w *tap, interval time.Duration, roles []string) *electorate {
 
 func (e *electorate) start(i int) {
 	e.t.Helper()
-	e.nodes[i] = e.bed.hosts[i].run("", "--role", e.roles[i], "--poll", e.interval.String(),
-		"--virtual-offset", voterOffsets[i], "--virtual-frequency", fmt.Sprintf("%gppm", voterPPM[i]))
+	args := []string{"--role", e.roles[i], "--poll", e.interval.String(),
+		"--virtual-offset", voterOffsets[i], "--virtual-frequency", fmt.Sprintf("%gppm", voterPPM[i])}
+	if e.keys != nil {
+		args = append(args, "--key-file", e.keys[i])
+	}
+	e.nodes[i] = e.bed.hosts[i].run("", args...)
 }
 
 // living lists the hosts whose node runs.

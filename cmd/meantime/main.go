@@ -23,11 +23,11 @@ const (
 	exitOK          = 0 // done
 	exitFailed      = 1 // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
 	exitUsage       = 2 // a flag or a command that does not exist, or a flag's value that cannot be taken
-	exitConfig      = 3 // the configuration file cannot be read or has problems
+	exitConfig      = 3 // the configuration file or the key file cannot be read or has problems
 	exitPermission  = 4 // not allowed to set the clock
 	exitNetwork     = 5 // a network interface or a socket cannot be used
 	exitClockHeld   = 6 // another program on this host steers the clock
-	exitInsecure    = 7 // refused to obey packets that nothing authenticates
+	exitInsecure    = 7 // refused to obey packets that nothing authenticates: there is no key
 	exitUnsupported = 8 // this operating system has no clock that can be steered
 )
 
@@ -40,19 +40,16 @@ var exitCodes = []struct {
 	{exitFailed, "failed for another reason than those below; demo: the clocks did not agree in time; " +
 		"simulate: an invariant did not hold"},
 	{exitUsage, "a command or a flag that does not exist, or a flag's value that cannot be taken"},
-	{exitConfig, "the configuration file cannot be read or has problems"},
+	{exitConfig, "the configuration file or the key file cannot be read or has problems"},
 	{exitPermission, "not allowed to set the clock"},
 	{exitNetwork, "a network interface or a socket cannot be used"},
 	{exitClockHeld, "another program on this host steers the clock already: a second meantime, or another time daemon"},
-	{exitInsecure, "refused to obey packets that nothing authenticates"},
+	{exitInsecure, "refused to obey packets that nothing authenticates: there is no key"},
 	{exitUnsupported, "this operating system has no clock that can be steered"},
 }
 
-// Errors of this command itself, for the table below.
-var (
-	errConfigFile = errors.New("cannot read the configuration")
-	errInsecure   = errors.New("packets are not authenticated yet, so anyone on the network could set this clock")
-)
+// errConfigFile is an error of this command itself, for the table below.
+var errConfigFile = errors.New("cannot read the configuration")
 
 // outcomes maps an error to its exit code: the first match counts. What matches none is exitFailed.
 var outcomes = []struct {
@@ -63,7 +60,8 @@ var outcomes = []struct {
 	{onlyFlags, exitUsage},
 	{is[configs.Problems], exitConfig},
 	{same(errConfigFile), exitConfig},
-	{same(errInsecure), exitInsecure},
+	{same(daemon.ErrNoKey), exitInsecure},
+	{same(daemon.ErrKeyFile), exitConfig},
 	{same(sysclock.ErrPermission), exitPermission},
 	{same(daemon.ErrNetwork), exitNetwork},
 	{same(daemon.ErrClockHeld), exitClockHeld},
@@ -143,7 +141,8 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetOut(out.stdout)
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newConfigCommand(out), newVersionCommand(out), exitCodeTopic())
+	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
+		newVersionCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"meantime/configs"
+	"meantime/daemon"
 	"meantime/sysclock"
 )
 
@@ -89,7 +90,8 @@ func TestExitCode(t *testing.T) {
 		{silent{configs.Problems{file}}, exitConfig},
 		{hinted{fmt.Errorf("%w: %w", errConfigFile, fs.ErrPermission), ""}, exitConfig},
 		{fmt.Errorf("steer: %w", sysclock.ErrPermission), exitPermission},
-		{hinted{errInsecure, "x"}, exitInsecure},
+		{fmt.Errorf("%w: %w", daemon.ErrNoKey, daemon.ErrKeyFile), exitInsecure},
+		{fmt.Errorf("%w: x", daemon.ErrKeyFile), exitConfig},
 		{fmt.Errorf("open: %w", sysclock.ErrUnsupported), exitUnsupported},
 	} {
 		if got := exitCode(tt.err); got != tt.want {

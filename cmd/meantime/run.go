@@ -25,7 +25,8 @@ var runFlags = []struct {
 	{flag: "role", key: "role", usage: "what this node does, the `role`: auto, slave or master"},
 	{flag: "interface", key: "interfaces", usage: "network interface `name` to use; may be repeated"},
 	{flag: "poll", key: "poll", usage: "`time` between two polls, such as 1s"},
-	{flag: "insecure", key: "insecure", usage: "obey packets that nothing authenticates", toggle: true},
+	{flag: "key-file", key: "key_file", usage: "`file` with the LAN's keys, as `meantime key new` makes it"},
+	{flag: "insecure", key: "insecure", usage: "use no key: obey packets that nothing authenticates", toggle: true},
 	{flag: "state-dir", key: "state_dir", usage: "`folder` for id, term and drift"},
 	{flag: "user", key: "user", usage: "`account` that root goes on as, on Linux"},
 	{flag: "confine", key: "confine", usage: "give up what a started daemon does not need; --confine=false to debug it", toggle: true},
@@ -38,9 +39,6 @@ var runFlags = []struct {
 	{flag: "virtual-wander", key: "virtual.wander", usage: "dry run: stray by a `rate` such as 0.1ppm per root second"},
 	{flag: "virtual-seed", key: "virtual.seed", usage: "dry run: draw the wander from a `number`"},
 }
-
-const trustHint = "where everybody on the network is trusted, say --insecure (or insecure: true); " +
-	"--dry-run leaves the clock alone"
 
 func newRunCommand() *cobra.Command {
 	var path string
@@ -55,9 +53,6 @@ A flag replaces what the configuration file says about the same key.`,
 			config, _, err := loadConfig(path, overrides(c.Flags())...)
 			if err != nil {
 				return err
-			}
-			if !config.Insecure && !config.DryRun {
-				return hinted{errInsecure, trustHint}
 			}
 			return runDaemon(c.Context(), config)
 		},

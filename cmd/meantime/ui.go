@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"meantime/configs"
+	"meantime/daemon"
 	"meantime/sysclock"
 )
 
@@ -112,6 +113,8 @@ func hintFor(err error) string {
 		return "`meantime run --help` shows every flag"
 	case errors.As(err, &problems):
 		return "`meantime config print --reference` shows every key with its default and range"
+	case errors.Is(err, daemon.ErrNoKey):
+		return "where everybody on the network is trusted, say --insecure (or insecure: true); --dry-run leaves the clock alone"
 	case errors.Is(err, sysclock.ErrPermission):
 		return "run it as the service, as root or with CAP_SYS_TIME; --dry-run needs no privilege"
 	case errors.Is(err, sysclock.ErrUnsupported):

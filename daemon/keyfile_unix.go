@@ -1,0 +1,102 @@
+//go:build unix
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+const (
+	// tooOpen are the mode bits that no key file has: any for others, and more than reading for its group.
+	tooOpen = 0o037
+	// keyMode and sharedKeyMode are a new file's: for its owner alone, and where the service has a group of its own.
+	keyMode, sharedKeyMode = 0o600, 0o640
+)
+
+// openKeyFile opens the file; a pipe in its place is opened as well, and does not keep us waiting. A symbolic link is followed: where
+// it leads to is checked.
+func openKeyFile(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+// checkKeyFile refuses a file that somebody else could have written, or can read. The commands it names mend that.
+func checkKeyFile(path string, info fs.FileInfo) error {
+	owner, _, err := owners(info)
+	if err != nil {
+		return err
+	}
+	if me := os.Geteuid(); owner != 0 && owner != me {
+		return fmt.Errorf("it belongs to user %s, who could change it: run `chown %s %s`", userName(owner), userName(me), shellWord(path))
+	}
+	if mode := info.Mode().Perm(); mode&tooOpen != 0 {
+		mend := mode & sharedKeyMode
+		return fmt.Errorf("its mode is %04o: others can read or change what only its owner may: run `chmod %o %s`, and "+
+			"`meantime key rotate` if anybody else may have read it", mode, mend, shellWord(path))
+	}
+	return nil
+}
+
+// owners are the user and the group that a file belongs to.
+func owners(info fs.FileInfo) (uid, gid int, err error) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, errors.New("the system does not say whose file it is")
+	}
+	return int(stat.Uid), int(stat.Gid), nil
+}
+
+// admitMe is what lets this process read a file that it may not.
+func admitMe(path string) string {
+	return fmt.Sprintf("run it as root, or let this user's group read it: run `chgrp %[1]s %[2]s && chmod 640 %[2]s`", groupName(os.Getegid()),
+		shellWord(path))
+}
+
+// dressKeyFile gives a file to whom the other belonged that it takes the place of. A new one of root's can be read by the service's
+// group, where there is one; any other is for its owner alone.
+func dressKeyFile(f *os.File, like fs.FileInfo) error {
+	if like != nil {
+		uid, gid, err := owners(like)
+		if err == nil && (uid != os.Geteuid() || gid != os.Getegid()) {
+			err = f.Chown(uid, gid)
+		}
+		return errors.Join(err, f.Chmod(like.Mode().Perm()))
+	}
+	group, err := user.LookupGroup(keyGroup)
+	if err != nil || os.Geteuid() != 0 {
+		return f.Chmod(keyMode)
+	}
+	gid, err := strconv.Atoi(group.Gid)
+	return errors.Join(err, f.Chown(0, gid), f.Chmod(sharedKeyMode))
+}
+
+// keyCaution: the modes that are checked say who may read a file.
+func keyCaution(string) string { return "" }
+
+func userName(uid int) string {
+	if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(uid)
+}
+
+func groupName(gid int) string {
+	if g, err := user.LookupGroupId(strconv.Itoa(gid)); err == nil {
+		return g.Name
+	}
+	return strconv.Itoa(gid)
+}
+
+// shellWord writes a path so that a shell takes it for one word.
+func shellWord(path string) string {
+	if strings.Trim(strings.ToLower(path), "abcdefghijklmnopqrstuvwxyz0123456789/._-+:") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}

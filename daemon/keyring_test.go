@@ -1,0 +1,203 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meantime/configs"
+	"meantime/daemon/node"
+	"meantime/netproto"
+	"meantime/sysclock"
+)
+
+// keyringOf opens a key file.
+func keyringOf(t *testing.T, path string) (*keyring, *journal) {
+	t.Helper()
+	cfg, j := configs.Default(), &journal{}
+	cfg.KeyFile = path
+	k, err := openKeys(cfg, slog.New(j))
+	if err != nil || len(j.find("")) != 0 {
+		t.Fatalf("logged %q, %v", j.warnings(), err)
+	}
+	return k, j
+}
+
+// Without a key nobody steers a real clock unless told to, and insecure wins over a key: both are said.
+func TestOpenKeys(t *testing.T) {
+	good, bad, none := keyFileOf(t, lineOf(1)), keyFileOf(t, "x"), filepath.Join(t.TempDir(), "none")
+	usual := configs.Default().KeyFile
+	open, secured := "insecure: packets are not authenticated", "insecure: the key file is not used"
+	for name, tt := range map[string]struct {
+		file          string
+		dry, insecure bool
+		held          bool
+		err           []error
+		warns         []string
+	}{
+		"a key":                         {file: good, held: true},
+		"none":                          {file: none, err: []error{ErrNoKey, ErrKeyFile, fs.ErrNotExist}},
+		"a broken one":                  {file: bad, err: []error{ErrKeyFile}},
+		"insecure":                      {file: usual, insecure: true, warns: []string{open}},
+		"insecure, a key":               {file: good, insecure: true, warns: []string{open, secured}},
+		"insecure, a file that is none": {file: none, insecure: true, warns: []string{open, secured}},
+		"dry, a key":                    {file: good, dry: true, held: true},
+		"dry, none where one is named":  {file: none, dry: true, err: []error{ErrKeyFile}},
+		"dry, insecure, a key":          {file: good, dry: true, insecure: true, warns: []string{secured}},
+		"dry":                           {file: usual, dry: true},
+	} {
+		if _, err := os.Stat(usual); err == nil && tt.file == usual {
+			continue // this host has a key of its own
+		}
+		cfg, j := configs.Default(), &journal{}
+		cfg.KeyFile, cfg.DryRun, cfg.Insecure = tt.file, tt.dry, tt.insecure
+		k, err := openKeys(cfg, slog.New(j))
+		if (err == nil) != (tt.err == nil) || errors.Is(err, ErrNoKey) != slices.Contains(tt.err, ErrNoKey) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range tt.err {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v is not %v", name, err, want)
+			}
+		}
+		if held := k.held() != nil; held != tt.held || held && k.held().Group() != netproto.GroupID(cfg.Group) {
+			t.Errorf("%s: keys held: %v", name, held)
+		}
+		warned := j.warnings()
+		if len(warned) != len(tt.warns) {
+			t.Errorf("%s: warned %q", name, warned)
+			continue
+		}
+		for i, want := range tt.warns {
+			if !strings.HasPrefix(warned[i], want) {
+				t.Errorf("%s: warned %q, want %q", name, warned[i], want)
+			}
+		}
+		if tt.file == usual && tt.dry && len(j.find("dry run without a key")) != 1 {
+			t.Errorf("%s: it does not say that it has no key", name)
+		}
+	}
+}
+
+// A file that changes is taken if it is good; if not, that is told once and the keys stay.
+func TestKeyringLook(t *testing.T) {
+	path := keyFileOf(t, lineOf(1))
+	k, j := keyringOf(t, path)
+	put2 := func(text string) { // another file in its place, as copying programs do
+		t.Helper()
+		put(t, path+".new", text)
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, step := range []struct {
+		do      func()
+		anyhow  bool
+		changed bool
+		ids     []byte // of the keys in force
+		logged  string // last
+		lines   int
+	}{
+		{do: func() {}, ids: []byte{1}},
+		{do: func() { put2(lineOf(2) + "\n" + lineOf(1)) }, changed: true, ids: []byte{2, 1}},
+		{do: func() { put2("# the same\n" + lineOf(2) + "\n" + lineOf(1)) }, ids: []byte{2, 1}},
+		{do: func() {}, anyhow: true, ids: []byte{2, 1}, logged: "the key file was read again", lines: 1},
+		{do: func() { put2("") }, ids: []byte{2, 1}, logged: "the key file has changed and is not taken", lines: 2},
+		{do: func() {}, ids: []byte{2, 1}, lines: 2},
+		{do: func() {}, anyhow: true, ids: []byte{2, 1}, lines: 2},
+		{do: func() { put2("no key") }, ids: []byte{2, 1}, logged: "the key file has changed and is not taken", lines: 3},
+		{do: func() { _ = os.Remove(path) }, ids: []byte{2, 1}, logged: "the key file has changed and is not taken", lines: 4},
+		{do: func() {}, ids: []byte{2, 1}, lines: 4},
+		{do: func() { put(t, path, lineOf(3)) }, changed: true, ids: []byte{3}, logged: "the key file can be used again", lines: 5},
+		{do: func() { put(t, path, lineOf(4)) }, changed: true, ids: []byte{4}, lines: 5}, // in place
+	} {
+		step.do()
+		if err := os.Chtimes(path, time.Time{}, time.Unix(int64(i), 0)); err != nil && step.changed { // no two writes are of one instant
+			t.Fatal(err)
+		}
+		if changed := k.look(step.anyhow); changed != step.changed {
+			t.Errorf("step %d: changed: %v", i, changed)
+		}
+		var ids []string
+		for _, b := range step.ids {
+			ids = append(ids, idOf(t, b))
+		}
+		if !slices.Equal(k.ids, ids) || netproto.KeyName(k.held().Newest()) != ids[0] {
+			t.Errorf("step %d: keys %v, want %v", i, k.ids, ids)
+		}
+		said := j.find("")
+		if len(said) != step.lines || step.logged != "" && !strings.HasPrefix(said[len(said)-1].Message, step.logged) {
+			t.Errorf("step %d: %d lines, warnings %q", i, len(said), j.warnings())
+		}
+	}
+}
+
+// A file that others can read is not taken although nothing in it has changed.
+func TestKeyringModes(t *testing.T) {
+	path := keyFileOf(t, lineOf(1))
+	k, j := keyringOf(t, path)
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadKeys(path); err == nil {
+		t.Skip("modes mean nothing here")
+	}
+	for range 2 {
+		if k.look(false) || len(j.warnings()) != 1 {
+			t.Errorf("warned %q", j.warnings())
+		}
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if k.look(false) || len(j.find("the key file can be used again")) != 1 {
+		t.Error("mended, it is not taken")
+	}
+}
+
+// The driver gets new keys within keysEvery, and at once after a hangup; the node is told and goes on.
+func TestKeyringWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := keyFileOf(t, lineOf(1))
+		ctx, cancel := context.WithCancel(t.Context())
+		lan := newMemoryLAN()
+		m := memberOf(t, lan.link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
+		hangups := make(chan os.Signal, 1)
+		m.keys, _ = keyringOf(t, path)
+		m.hangups = hangups
+		var told []string
+		m.heed = func(in node.Input) {
+			if keys, ok := in.(node.Keys); ok {
+				told = append(told, time.Since(lan.host.start).String()+" "+netproto.KeyName(keys.Ring.Newest()))
+			}
+		}
+		m.start(ctx)
+		watched := make(chan struct{})
+		go func() { defer close(watched); m.keys.watch(ctx, m.hangups, m.rings) }()
+		change := func(b byte) {
+			put(t, path, lineOf(b))
+			if err := os.Chtimes(path, time.Time{}, time.Unix(int64(b), 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		change(2)
+		time.Sleep(3 * time.Second)
+		change(3)
+		hangups <- os.Interrupt
+		time.Sleep(10 * time.Second)
+		endLAN(t, cancel, []*member{m})
+		<-watched
+		if got, want := strings.Join(told, ", "), "3s "+idOf(t, 2)+", 4s "+idOf(t, 3); got != want {
+			t.Errorf("the node was told %s, want %s", got, want)
+		}
+	})
+}
