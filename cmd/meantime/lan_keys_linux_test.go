@@ -148,7 +148,8 @@ func TestLANKeys(t *testing.T) {
 // outside checks that the stranger has stayed alone, and that both sides were told why.
 func (e *electorate) outside(stranger *process) {
 	e.t.Helper()
-	const why = "packets are sealed with a key that this node does not hold: give both hosts the same key file, or another group"
+	const why = "packets are sealed with a key that this node does not hold: compare `meantime key show-id` on both hosts, which need the same " +
+		"key file if they are one LAN, and another group if not"
 	followed, told := len(stranger.entries("following a master")), len(stranger.entries(why))
 	e.t.Logf("%s, whose key is another: followed %d masters, was told %d times why not", stranger.host.name, followed, told)
 	if followed != 0 || told == 0 || told > len(e.nodes) {

@@ -70,5 +70,6 @@ func (n *Node) complaint(key uint32) string {
 	case key == 0:
 		return "packets are not sealed: give that host this one's key file, or another group"
 	}
-	return "packets are sealed with a key that this node does not hold: give both hosts the same key file, or another group"
+	return "packets are sealed with a key that this node does not hold: compare `meantime key show-id` on both hosts, which need the same " +
+		"key file if they are one LAN, and another group if not"
 }
