@@ -320,7 +320,7 @@ func TestStrangersAreNamed(t *testing.T) {
 		damaged    bool
 		want       string
 	}{
-		"foreign":  {older, foreign, false, "give both hosts the same key file"},
+		"foreign":  {older, foreign, false, "compare `meantime key show-id` on both hosts"},
 		"unsealed": {older, 0, false, "give that host this one's key file"},
 		"keyless":  {0, foreign, false, "this node has none"},
 		"damaged":  {older, older, true, "damaged or forged"},
