@@ -56,6 +56,9 @@ func (d Drops) Total() (sum uint64) {
 	return sum
 }
 
+// Dropped tells how many datagrams this node has dropped, by reason.
+func (n *Node) Dropped() Drops { return n.drops }
+
 // dropOf maps a parser's error to a reason.
 func dropOf(err error) Drop {
 	switch {

@@ -271,7 +271,7 @@ func (n *Node) reply(s *session) {
 	}
 	if n.jumped {
 		h.Flags |= netproto.FlagJumped
-		n.jumped = false
+		n.jumped = s != n.follow.master // a stranger's Poll, an old one perhaps, does not use the word up
 	}
 	s.sent[repeat] = sending{nonce: nonce, raw: n.at.Raw}
 	s.replies++

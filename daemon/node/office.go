@@ -255,6 +255,10 @@ func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 		n.drop(DropUnasked)
 		return
 	}
+	if n.at.Now > l.askAt+l.interval/2 { // an interval after the question: who obeyed then is no measure of now
+		n.drop(DropStale)
+		return
+	}
 	n.seen.Elections++
 	if c.Master != h.Sender {
 		return // no master any more, or somebody who speaks for one: it will answer for itself

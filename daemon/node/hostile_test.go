@@ -1,0 +1,49 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"meantime/netproto"
+)
+
+// PROTOCOL.md 9.16: a Claim that somebody held back tells how many obeyed long ago.
+func TestLateClaimDecidesNothing(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	b.founded(following(2, 3)...)
+	h := header(40)
+	h.Sender, h.Start, h.Term = 5, 50, 4
+	p := netproto.Poll{Nonce: 1, Interval: 1e6, Window: 1e5, Slots: 1, Members: 9, Phase: netproto.PhaseKeeping}
+	_, cs := candidates(t, b.packet(slaveAddr, p.Append(nil, h)))
+	if len(cs) != 1 {
+		t.Fatalf("asked %d times, want once", len(cs))
+	}
+	b.now += time.Second + time.Millisecond
+	claim := netproto.Claim{Echo: cs[0].Nonce, Master: 5, Voters: 1000, Priority: 255}
+	stale := b.node.Dropped()[DropStale]
+	if b.packet(slaveAddr, claim.Append(nil, h)); b.node.lead == nil || b.node.Dropped()[DropStale] != stale+1 {
+		t.Error("a Claim of more than an interval after the question was believed")
+	}
+}
+
+// A Poll that anybody may have recorded, answered in between, does not keep the master from hearing that this clock jumped.
+func TestStrangersPollKeepsTheWordOfAJump(t *testing.T) {
+	b := newBench(t, RoleSlave, nil)
+	b.exchange(1)
+	b.node.startled()
+	jumped := func(data []byte) bool {
+		b.packet(masterAddr, data)
+		hs, _ := replies(t, b.after(time.Second))
+		if len(hs) == 0 {
+			t.Fatal("no reply")
+		}
+		return hs[0].Flags&netproto.FlagJumped != 0
+	}
+	stranger := jumped(pollOf(7, func(h *netproto.Header, _ *netproto.Poll) { h.Sender, h.Start = 9, 90 }))
+	if master := jumped(pollOf(2, nil)); !stranger || !master {
+		t.Errorf("told the stranger: %v, told the master: %v; want both", stranger, master)
+	}
+	if jumped(pollOf(3, nil)) {
+		t.Error("told the master twice")
+	}
+}
