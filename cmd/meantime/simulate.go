@@ -53,6 +53,7 @@ from 0 with dots between them:
   kill:master@60s+10s         ends without a word, and starts again after 10 s
   partition:0.1@60s+30s       hosts 0 and 1 hear only each other, and the others only the others
   step:2@90s~500ms            another program steps the clock of host 2
+  attack@0s~1000/s            an outsider sends 1000 hostile packets a second; of nothing but recordings: replay@60s~100/s
 
 ` + faultKinds(),
 		Args: noArguments,
@@ -82,7 +83,7 @@ func faultKinds() string {
 // lanFlags are the flags that describe a LAN, in the order of sim.Options. A scenario brings its own LAN.
 var lanFlags = []string{
 	"nodes", "drift", "wander", "temperature", "period", "apart", "delay", "jitter", "shape", "asymmetry", "loss", "duplicate",
-	"reorder", "latency", "user-stamps", "poll", "poll-max", "max-slew", "for", "faults",
+	"reorder", "latency", "user-stamps", "keyed", "poll", "poll-max", "max-slew", "for", "faults",
 }
 
 // bind makes the flags. The usage of each begins with what its value is, because a wrong value is answered by "write the …".
@@ -116,6 +117,7 @@ func (o *simulateOptions) bind(command *cobra.Command) {
 	share("reorder", &l.Reorder, "`share` of packets overtaken by later ones")
 	span("latency", &l.Latency, "`time` from a packet to the answer that it causes")
 	flags.BoolVar(&l.UserStamps, "user-stamps", false, "no kernel stamps packets: user space does, late")
+	flags.BoolVar(&l.Keyed, "keyed", false, "seal every packet with a key, and open it, as real hosts do")
 	span("poll", &l.Poll, "`time` from poll to poll")
 	span("poll-max", &l.PollMax, "`time` from poll to poll once the LAN has been calm for long (default: as --poll)")
 	ppm("max-slew", &l.MaxSlew, "`ppm` that a clock runs off by at most while it is slewed")

@@ -21,7 +21,7 @@ func (n *Node) own(h netproto.Header, body []byte, p Packet) {
 	}
 	switch h.Kind {
 	case netproto.KindCandidate:
-		n.answerDouble(body, p)
+		n.answerDouble(body, p, h.KeyID)
 	case netproto.KindClaim:
 		c, err := netproto.ParseClaim(body)
 		if err == nil && c.Echo == n.double.asked && n.double.asked != 0 {
@@ -36,18 +36,18 @@ func (n *Node) own(h netproto.Header, body []byte, p Packet) {
 	n.seen.Elections++
 	c := n.candidate(n.double.asked)
 	c.Priority = max(c.Priority, 1) // nobody stands: it is a question
-	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface})
+	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface}, h.KeyID)
 }
 
 // answerDouble answers the question of who sends under this node's id.
-func (n *Node) answerDouble(body []byte, p Packet) {
+func (n *Node) answerDouble(body []byte, p Packet, key uint32) {
 	c, err := netproto.ParseCandidate(body)
 	if err != nil || !n.budget.take(n.at.Now) {
 		return
 	}
 	n.seen.Elections++
 	answer := netproto.Claim{Echo: c.Nonce, Rounds: n.rounds, Priority: n.cfg.Priority}
-	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface})
+	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface}, key)
 }
 
 // rename takes a new id.

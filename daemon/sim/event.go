@@ -16,6 +16,7 @@ const (
 	restarts                  // a daemon starts again
 	looks                     // the second's sample
 	wakes                     // a machine slept, and its daemon is told
+	assails                   // the attacker sends
 )
 
 // event is something that happens at an instant. It is a value, kept in a slab, so that a run makes no garbage of its own.
@@ -24,6 +25,8 @@ type event struct {
 	kernel bool // the kernel takes the stamp
 	group  bool // to the group
 	told   bool // stamp is the host's wall clock already
+	foe    bool // the attacker sent it
+	class  Hostility
 	kind   netproto.Kind
 	host   int32  // whom it happens to
 	from   int32  // the sender; the fault's index

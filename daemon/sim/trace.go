@@ -126,7 +126,7 @@ func effectText(e node.Effect) string {
 
 // packetText names a datagram by its kind and what its header says.
 func packetText(data []byte) string {
-	h, _, err := netproto.Open(data)
+	h, _, err := netproto.Inspect(data)
 	if err != nil {
 		return err.Error()
 	}
