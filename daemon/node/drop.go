@@ -60,8 +60,8 @@ func (d Drops) Total() (sum uint64) {
 // Dropped tells how many datagrams this node has dropped, by reason.
 func (n *Node) Dropped() Drops { return n.drops }
 
-// dropOf maps a parser's error to a reason.
-func dropOf(err error) Drop {
+// DropOf maps an error of netproto to the reason under which a datagram is counted.
+func DropOf(err error) Drop {
 	switch {
 	case errors.Is(err, netproto.ErrTruncated), errors.Is(err, netproto.ErrLength):
 		return DropTruncated

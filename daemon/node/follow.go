@@ -249,6 +249,7 @@ func (n *Node) reply(s *session) {
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
 		Repeat:   uint8(repeat), Priority: n.cfg.Priority, Pace: netproto.PaceOf(n.cfg.MaxSlew),
+		Held: n.held(),
 	}
 	if m := n.follow.master; m != nil {
 		r.Master = m.id
@@ -415,6 +416,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	n.seen.Adjusts++
 	s.adjusted, s.heard, s.slot, s.due = true, n.at.Now, e.Slot, never
 	n.obey(h.Term, s.id)
+	n.key = h.KeyID
 	n.calm(s)
 	n.follow.view(a)
 	n.follow.watch.Successor(a.Successors[0] == n.cfg.ID)

@@ -100,7 +100,7 @@ const longAgo = math.MinInt64 / 2
 var outsider = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 254}), 10526)
 
 func newAttacker(w *World) *attacker {
-	return &attacker{world: w, dice: rand.New(rand.NewPCG(w.plan.Seed, streamAttacker)), foreign: strangers(w)}
+	return &attacker{world: w, dice: rand.New(rand.NewPCG(w.plan.Seed, streamFoe)), foreign: strangers(w)}
 }
 
 // hear records a datagram.

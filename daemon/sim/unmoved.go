@@ -142,5 +142,5 @@ func (p Plan) alone() (plans []Plan) {
 // strangers are the rings that an outsider has: of another group, and another key for this one.
 func strangers(w *World) [2]*netproto.Ring {
 	group, seed := w.plan.Node.Group, w.plan.Seed
-	return [2]*netproto.Ring{drawRing(group+1, seed, streamAttacker), drawRing(group, seed, streamAttacker)}
+	return [2]*netproto.Ring{drawRing(group+1, seed, streamFoe), drawRing(group, seed, streamFoe)}
 }

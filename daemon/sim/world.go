@@ -14,16 +14,16 @@ import (
 
 // Streams of random numbers: each consumer has its own, so that in two runs of one seed one more draw here changes nothing there.
 const (
-	streamPlan     = 1
-	streamFaults   = 2
-	streamSwarm    = 3
-	streamAttacker = 4
-	streamKey      = 100
-	streamClock    = 1000
-	streamNode     = 2000
-	streamHost     = 3000
-	streamLink     = 1 << 32
-	streamSpacing  = 1 << 16
+	streamPlan    = 1
+	streamFaults  = 2
+	streamSwarm   = 3
+	streamFoe     = 4
+	streamKey     = 100
+	streamClock   = 1000
+	streamNode    = 2000
+	streamHost    = 3000
+	streamLink    = 1 << 32
+	streamSpacing = 1 << 16
 )
 
 // World is a run under way.
