@@ -47,3 +47,27 @@ func TestStrangersPollKeepsTheWordOfAJump(t *testing.T) {
 		t.Error("told the master twice")
 	}
 }
+
+// PROTOCOL.md 9.16: old Polls that come from anywhere do not keep two masters from meeting: who is not answered asks all.
+func TestUnansweredQuestionGoesToAll(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	b.founded(following(2, 3)...)
+	h := header(40)
+	h.Sender, h.Start, h.Term = 5, 50, 4
+	p := netproto.Poll{Nonce: 1, Interval: 1e6, Window: 1e5, Slots: 1, Members: 9, Phase: netproto.PhaseKeeping}
+	asks := func() (groups []bool) {
+		for _, e := range b.packet(slaveAddr, p.Append(nil, h)) {
+			if s, is := e.(Send); is {
+				groups = append(groups, s.Group)
+			}
+		}
+		return groups
+	}
+	if first := asks(); len(first) != 1 || first[0] {
+		t.Fatalf("first asked %v, want once, by unicast", first)
+	}
+	b.now += 600 * time.Millisecond
+	if second := asks(); len(second) != 1 || !second[0] {
+		t.Errorf("then asked %v, want once, all", second)
+	}
+}

@@ -226,6 +226,10 @@ func (n *Node) rival(h netproto.Header, p Packet) {
 		n.drop(DropDry)
 		return
 	}
+	if n.lead.asked != 0 { // nobody answered where the last poll came from: it may have been an old one, under any address
+		n.question(n.sendAll)
+		return
+	}
 	n.question(func(data []byte) { n.send(Send{Data: data, To: p.From, Iface: p.Iface}, h.KeyID) })
 }
 

@@ -135,3 +135,29 @@ func TestRecorderOfADay(t *testing.T) {
 	}
 	t.Logf("%v recorded and replayed for %v: %+v; %d of %d deeds differ", day, o.For-day, r.Assault.Total(), r.Assault.Obeyed, r.Assault.Deeds)
 }
+
+// Old Polls, under any address, hardly delay two masters that meet again.
+func TestRecordingsDoNotHoldUpAMerge(t *testing.T) {
+	for seed := range seeds(t, 6) {
+		o := Default()
+		o.Keyed, o.For, o.Seed = true, 2*time.Minute, seed+1
+		o.Faults, _ = ParseFaults("partition:0.1@60s+30s,replay@0s~500/s")
+		w := start(t, o.Plan().compared())
+		healed, merged := 90*time.Second, 90*time.Second
+		for at := healed; at < healed+10*time.Second; at += 100 * time.Millisecond {
+			run(t, w, at)
+			masters := 0
+			for _, h := range w.Hosts() {
+				if s := h.Node.Status(); s.Master == s.ID {
+					masters++
+				}
+			}
+			if masters != 1 {
+				merged = at + 100*time.Millisecond
+			}
+		}
+		if merged-healed > time.Second {
+			t.Errorf("seed %d: one master only %v after the partition", seed+1, merged-healed)
+		}
+	}
+}
