@@ -71,3 +71,55 @@ func TestUnansweredQuestionGoesToAll(t *testing.T) {
 		t.Errorf("then asked %v, want once, all", second)
 	}
 }
+
+// What is old, or gets no answer anyhow, leaves the answers to who needs one.
+func TestOldPacketsUseNoAnswersUp(t *testing.T) {
+	b := newBench(t, RoleSlave, nil)
+	of := func(id netproto.ID) []byte {
+		return pollOf(5, func(h *netproto.Header, _ *netproto.Poll) { h.Sender, h.Start = id, 90 })
+	}
+	h := header(1)
+	h.Sender, h.Start = 8, 80
+	c := netproto.Candidate{Nonce: 77, Priority: 1}
+	b.packet(masterAddr, of(9))
+	for range 2 * budgetBurst {
+		b.packet(masterAddr, of(9))
+		b.packet(masterAddr, c.Append(nil, h)) // this node knows no master, and does not stand
+	}
+	b.packet(masterAddr, of(10))
+	if _, rs := replies(t, b.after(time.Second)); len(rs) != 2 || b.node.Dropped()[DropBusy] != 0 {
+		t.Errorf("%d of 2 masters answered, %d packets too many", len(rs), b.node.Dropped()[DropBusy])
+	}
+}
+
+// BenchmarkHostile is what a node pays for a hostile packet of 88 to 256 bytes, once it is out of the socket.
+func BenchmarkHostile(b *testing.B) {
+	key, err := netproto.NewKey(make([]byte, netproto.SecretLen))
+	if err != nil {
+		b.Fatal(err)
+	}
+	ring, err := netproto.NewRing(group, key)
+	if err != nil {
+		b.Fatal(err)
+	}
+	sealed := func(data []byte) []byte {
+		ring.Seal(data, 0)
+		return data
+	}
+	poll := sealed(pollOf(1, func(h *netproto.Header, _ *netproto.Poll) { h.Sender = 9 }))
+	forged := append([]byte(nil), poll...)
+	forged[len(forged)-1] ^= 1
+	for name, data := range map[string][]byte{
+		"forged": forged, "keyless": pollOf(1, nil), "replayed": poll, "empty": nil, "oversized": make([]byte, 9000),
+	} {
+		b.Run(name, func(b *testing.B) {
+			n := newBench(&testing.T{}, RoleSlave, func(c *Config) { c.Ring = ring.Clone() })
+			n.packet(masterAddr, poll)
+			n.after(time.Second)
+			b.ReportAllocs()
+			for b.Loop() {
+				n.packet(masterAddr, data)
+			}
+		})
+	}
+}

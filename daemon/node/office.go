@@ -126,7 +126,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		n.drop(DropDry)
 		return
 	}
-	if !n.tellable() || !n.budget.take(n.at.Now) {
+	if !n.tellable() {
 		n.drop(DropBusy)
 		return
 	}
@@ -143,6 +143,10 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		answer.Master = n.follow.master.id
 	case n.follow.candidacy != 0 && dry == n.cfg.Dry && election.Compare(n.rank(), candidateOf(h, c)) < 0:
 	default:
+		return
+	}
+	if !n.budget.take(n.at.Now) {
+		n.drop(DropBusy)
 		return
 	}
 	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface}, h.KeyID)
