@@ -78,6 +78,7 @@ type attacker struct {
 type recorded struct {
 	data   []byte
 	at     int64 // ns: when
+	over   int64 // ns: when sending it again is a replay
 	from   int32
 	to     int32   // All for the group
 	missed []int32 // those whom it was meant for and did not reach
@@ -91,6 +92,8 @@ const (
 	// liveRounds is after how many rounds a packet is surely of the past: whoever comes then does not take it for the
 	// present one.
 	liveRounds = 3
+	// openFor is how long a Candidate asks for objections at most. Its sender repeats it meanwhile; who else does is no recorder either.
+	openFor = 250 * time.Millisecond
 )
 
 // longAgo (ns) is before any run: nobody was there.
@@ -105,11 +108,13 @@ func newAttacker(w *World) *attacker {
 
 // hear records a datagram.
 func (a *attacker) hear(from *Host, s node.Send) {
-	r := recorded{data: s.Data, at: a.world.now, from: int32(from.index), to: All}
+	r := recorded{data: s.Data, at: a.world.now, over: a.world.now + a.world.plan.inFlight(), from: int32(from.index), to: All}
 	if !s.Group {
 		r.to = int32(a.world.index(s.To))
 	}
-	a.latest.learn(s.Data)
+	if a.latest.learn(s.Data) == netproto.KindCandidate {
+		r.over += int64(openFor)
+	}
 	if len(a.book) < bookLimit {
 		a.book = append(a.book, r)
 		return
@@ -193,7 +198,7 @@ func (a *attacker) pick() *recorded {
 	if a.dice.IntN(2) == 0 {
 		at = n - 1 - a.dice.IntN(min(n, freshest))
 	}
-	for at > 0 && a.world.now-a.book[at].at < a.world.plan.inFlight() {
+	for at > 0 && a.world.now < a.book[at].over {
 		at--
 	}
 	r := a.book[at]

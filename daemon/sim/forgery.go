@@ -10,17 +10,17 @@ import (
 
 // latest is what the attacker knows of the moment: packets are not secret.
 type latest struct {
-	poll, reply, candidate netproto.Header
+	poll, reply            netproto.Header
 	asked, answered, stood netproto.Nonce // their nonces
 	repeat                 uint8          // of the last Reply
 	keys                   []uint32       // key ids seen
 }
 
-// learn reads a packet that was heard.
-func (l *latest) learn(data []byte) {
+// learn reads a packet that was heard and says of which kind it is.
+func (l *latest) learn(data []byte) netproto.Kind {
 	h, body, err := netproto.Inspect(data)
 	if err != nil {
-		return
+		return 0
 	}
 	if !slices.Contains(l.keys, h.KeyID) && len(l.keys) < netproto.HeldKeys {
 		l.keys = append(l.keys, h.KeyID)
@@ -36,9 +36,10 @@ func (l *latest) learn(data []byte) {
 		}
 	case netproto.KindCandidate:
 		if c, err := netproto.ParseCandidate(body); err == nil {
-			l.candidate, l.stood = h, c.Nonce
+			l.stood = c.Nonce
 		}
 	}
+	return h.Kind
 }
 
 // forge makes a packet up that only its tag tells from one that would be obeyed.
