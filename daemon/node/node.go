@@ -174,8 +174,8 @@ func (n *Node) packet(p Packet) {
 	h, body, err := n.cfg.Ring.Open(p.Data)
 	if err != nil {
 		n.drop(DropOf(err))
-		if claimed, _, invalid := netproto.Inspect(p.Data); invalid == nil && DropOf(err) == DropKey {
-			n.refuse(p.From, claimed.KeyID)
+		if DropOf(err) == DropKey {
+			n.refuse(p.From, netproto.KeyOf(p.Data))
 		}
 		return
 	}

@@ -254,3 +254,35 @@ func TestALiarHoldsTheKey(t *testing.T) {
 		}
 	}
 }
+
+// TestTakeoverWithinAChange: the master dies in the middle of a change of keys, on the way in and on the way out, whoever it was; three poll
+// intervals later there is another, whom all obey. PROTOCOL.md 1.16 and 1.19.
+func TestTakeoverWithinAChange(t *testing.T) {
+	for name, rings := range map[string][2][]uint64{"in": {{1}, {2, 1}}, "out": {{2, 1}, {2}}} {
+		for victim := range 5 {
+			p := Default().Plan()
+			for i := range p.Members {
+				p.Members[i].Ring = ringOf(p, rings[0]...)
+			}
+			p.Members[victim].Priority = 150 // so that it is master
+			w := start(t, p)
+			run(t, w, 2*time.Minute)
+			rekey(t, w, []int{0, 2, 4}, rings[1]...)
+			office := masters(t, w)
+			if len(office) != 1 {
+				t.Fatalf("%s: masters %v", name, office)
+			}
+			w.Hosts()[office[0]].Halt()
+			died := w.Now()
+			run(t, w, died+4*time.Second) // three intervals, and a round for all to be told
+			next := masters(t, w)
+			if len(next) != 1 || next[0] == office[0] {
+				t.Fatalf("%s: masters %v after host %d died", name, next, office[0])
+			}
+			run(t, w, died+time.Minute)
+			if s := w.Hosts()[next[0]].Node.Status(); s.Voters != 4 {
+				t.Errorf("%s: %d voters after host %d died", name, s.Voters, office[0])
+			}
+		}
+	}
+}
