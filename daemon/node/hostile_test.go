@@ -7,13 +7,19 @@ import (
 	"meantime/netproto"
 )
 
-// PROTOCOL.md 9.16: a Claim that somebody held back tells how many obeyed long ago.
-func TestLateClaimDecidesNothing(t *testing.T) {
+// twoMasters is a master with a LAN of three, and the header and Poll of another one.
+func twoMasters(t *testing.T) (*bench, netproto.Header, netproto.Poll) {
+	t.Helper()
 	b := newBench(t, RoleMaster, nil)
 	b.founded(following(2, 3)...)
 	h := header(40)
 	h.Sender, h.Start, h.Term = 5, 50, 4
-	p := netproto.Poll{Nonce: 1, Interval: 1e6, Window: 1e5, Slots: 1, Members: 9, Phase: netproto.PhaseKeeping}
+	return b, h, netproto.Poll{Nonce: 1, Interval: 1e6, Window: 1e5, Slots: 1, Members: 9, Phase: netproto.PhaseKeeping}
+}
+
+// PROTOCOL.md 9.16: a Claim that somebody held back tells how many obeyed long ago.
+func TestLateClaimDecidesNothing(t *testing.T) {
+	b, h, p := twoMasters(t)
 	_, cs := candidates(t, b.packet(slaveAddr, p.Append(nil, h)))
 	if len(cs) != 1 {
 		t.Fatalf("asked %d times, want once", len(cs))
@@ -50,11 +56,7 @@ func TestStrangersPollKeepsTheWordOfAJump(t *testing.T) {
 
 // PROTOCOL.md 9.16: old Polls that come from anywhere do not keep two masters from meeting: who is not answered asks all.
 func TestUnansweredQuestionGoesToAll(t *testing.T) {
-	b := newBench(t, RoleMaster, nil)
-	b.founded(following(2, 3)...)
-	h := header(40)
-	h.Sender, h.Start, h.Term = 5, 50, 4
-	p := netproto.Poll{Nonce: 1, Interval: 1e6, Window: 1e5, Slots: 1, Members: 9, Phase: netproto.PhaseKeeping}
+	b, h, p := twoMasters(t)
 	asks := func() (groups []bool) {
 		for _, e := range b.packet(slaveAddr, p.Append(nil, h)) {
 			if s, is := e.(Send); is {
