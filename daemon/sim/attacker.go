@@ -148,8 +148,8 @@ func (a *attacker) assail(fault int) {
 	if f.Kind == Attack {
 		class = Hostility(a.dice.IntN(int(Hostilities)))
 	}
-	if class >= Mutated && class <= Reflected && len(a.book) == 0 {
-		class = Forged // nothing has been said yet
+	if class >= Mutated && class <= Reflected && (len(a.book) == 0 || w.now < a.book[0].over) {
+		class = Forged // nothing has been said yet that would be over
 	}
 	a.send(class)
 }
