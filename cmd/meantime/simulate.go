@@ -53,6 +53,7 @@ from 0 with dots between them:
   kill:master@60s+10s         ends without a word, and starts again after 10 s
   partition:0.1@60s+30s       hosts 0 and 1 hear only each other, and the others only the others
   step:2@90s~500ms            another program steps the clock of host 2
+  attack@0s~1000/s            an outsider sends 1000 hostile packets a second; of nothing but recordings: replay@60s~100/s
 
 ` + faultKinds(),
 		Args: noArguments,

@@ -45,6 +45,9 @@ func showRuns(out *ui, o simulateOptions, runs []run, took time.Duration) error 
 	text := simulateTable(runs)
 	if len(runs) == 1 {
 		text = simulateText(runs[0].report)
+		if runs[0].report.Assault != nil {
+			text += assaultCost(runs[0].report, took)
+		}
 	}
 	return out.print(text + simulateTotal(runs, took))
 }
@@ -78,6 +81,9 @@ func simulateText(r sim.Report) string {
 	}
 	line("clocks stepped", "%d times", r.Steps)
 	line("packets", "%d", r.Packets)
+	if r.Assault != nil {
+		text.WriteString(assaultText(r))
+	}
 	line("invariants", "%s", kept(r))
 	line("trace", "%016x", r.TraceHash)
 	return text.String()
@@ -273,6 +279,7 @@ type runJSON struct {
 	Refused      int              `json:"no_majority"`
 	Steps        int              `json:"steps"`
 	Packets      uint64           `json:"packets"`
+	Assault      *assaultJSON     `json:"hostile,omitempty"`
 	Broken       []brokenJSON     `json:"broken"`
 	Trace        string           `json:"trace"`
 }
@@ -320,6 +327,9 @@ func runReport(r run) runJSON {
 	}
 	if r.scenario != nil {
 		report.Scenario = r.scenario.Name
+	}
+	if s.Assault != nil {
+		report.Assault = assaultReport(s)
 	}
 	if s.TimeToSync >= 0 {
 		sync := s.TimeToSync.Seconds()

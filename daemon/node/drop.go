@@ -57,6 +57,9 @@ func (d Drops) Total() (sum uint64) {
 	return sum
 }
 
+// Dropped tells how many datagrams this node has dropped, by reason.
+func (n *Node) Dropped() Drops { return n.drops }
+
 // DropOf maps an error of netproto to the reason under which a datagram is counted.
 func DropOf(err error) Drop {
 	switch {

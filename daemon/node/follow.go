@@ -161,14 +161,17 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		n.drop(DropValue)
 		return
 	}
+	s := n.follow.find(h)
+	if s != nil && h.Seq <= s.seq {
+		n.dropRepeated(h.Seq == s.seq)
+		return
+	}
 	if m := n.follow.master; (m == nil || m.id != h.Sender || m.start != h.Start) && !n.budget.take(n.at.Now) {
 		n.drop(DropBusy) // strangers never use up what is the master's
 		return
 	}
-	s := n.session(h)
-	if h.Seq <= s.seq {
-		n.dropRepeated(h.Seq == s.seq)
-		return
+	if s == nil {
+		s = n.follow.meet(h)
 	}
 	n.seen.Polls++
 	s.addr, s.iface, s.term, s.lineage = p.From, p.Iface, h.Term, h.Lineage
@@ -201,14 +204,18 @@ func (n *Node) slot(slot uint16, poll netproto.Poll) time.Duration {
 	return window * time.Duration(slot) / time.Duration(poll.Slots)
 }
 
-// session finds or opens the session of a master. A restart of it is another session in the old one's place.
-func (n *Node) session(h netproto.Header) *session {
-	f := n.follow
+// find finds the session of a master, nil if there is none. A restart of it is another.
+func (f *follower) find(h netproto.Header) *session {
 	for _, s := range f.sessions {
 		if s.id == h.Sender && s.start == h.Start {
 			return s
 		}
 	}
+	return nil
+}
+
+// meet opens the session of a master.
+func (f *follower) meet(h netproto.Header) *session {
 	s := &session{id: h.Sender, start: h.Start, slot: netproto.NoSlot, due: never, patience: leastPatience}
 	if len(f.sessions) < maxSessions {
 		f.sessions = append(f.sessions, s)
@@ -273,7 +280,7 @@ func (n *Node) reply(s *session) {
 	}
 	if n.jumped {
 		h.Flags |= netproto.FlagJumped
-		n.jumped = false
+		n.jumped = s != n.follow.master // a stranger's Poll, an old one perhaps, does not use the word up
 	}
 	s.sent[repeat] = sending{nonce: nonce, raw: n.at.Raw}
 	s.replies++

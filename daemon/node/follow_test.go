@@ -318,17 +318,60 @@ func TestHostileBytesAreCounted(t *testing.T) {
 	b.wantDrop(DropRole, r.Append(nil, header(1)))
 }
 
+// A recording of a node's own packets before its restart changes nothing, however often it comes; a host that answers under the own id does.
 func TestClonedDiskTakesANewID(t *testing.T) {
 	b := newBench(t, RoleSlave, nil)
 	clone := pollOf(1, func(h *netproto.Header, _ *netproto.Poll) { h.Sender, h.Start = 2, 21 })
+	var question *netproto.Candidate
 	var all []Effect
-	for range cloneProof {
-		if count[NewID](all) > 0 {
-			t.Fatal("a new id at the first suspicion")
+	for range 10 {
+		for _, e := range b.packet(masterAddr, clone) {
+			if s, is := e.(Send); is {
+				_, body, err := netproto.Open(s.Data)
+				if err != nil || s.To != masterAddr || s.Group {
+					t.Fatalf("%+v: %v", s, err)
+				}
+				c, err := netproto.ParseCandidate(body)
+				if err != nil || question != nil {
+					t.Fatalf("a second question within an interval, or none: %v", err)
+				}
+				question = &c
+			}
+			all = append(all, e)
 		}
-		all = append(all, b.packet(masterAddr, clone)...)
 	}
-	if count[NewID](all) != 1 || b.node.Status().ID == 2 {
+	if question == nil || count[NewID](all) > 0 {
+		t.Fatalf("question %v, effects %+v: want one question and the old id", question, all)
+	}
+	stale := netproto.Claim{Echo: question.Nonce + 1}
+	answer := netproto.Claim{Echo: question.Nonce}
+	h := header(1)
+	h.Sender, h.Start = 2, 21
+	if all := b.packet(masterAddr, stale.Append(nil, h)); count[NewID](all) > 0 {
+		t.Error("a Claim of another question made a new id")
+	}
+	if all := b.packet(masterAddr, answer.Append(nil, h)); count[NewID](all) != 1 || b.node.Status().ID == 2 {
 		t.Errorf("effects %+v, id %v", all, b.node.Status().ID)
+	}
+}
+
+// The other one of two with one id answers, so that the first has its proof.
+func TestDoubleIsAnswered(t *testing.T) {
+	b := newBench(t, RoleSlave, nil)
+	h := header(1)
+	h.Sender, h.Start = 2, 21
+	c := netproto.Candidate{Nonce: 77, Priority: 1}
+	var claims int
+	for _, e := range b.packet(masterAddr, c.Append(nil, h)) {
+		if s, is := e.(Send); is {
+			if _, body, err := netproto.Open(s.Data); err == nil {
+				if c, err := netproto.ParseClaim(body); err == nil && c.Echo == 77 && s.To == masterAddr {
+					claims++
+				}
+			}
+		}
+	}
+	if claims != 1 {
+		t.Errorf("%d Claims, want 1", claims)
 	}
 }

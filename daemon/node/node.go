@@ -44,7 +44,7 @@ type Node struct {
 	steerAt  time.Duration
 
 	rememberAt time.Duration
-	clones     int
+	double     double
 	mute       bool // the log knows that the clock's date cannot be told
 
 	rotation rotation
@@ -189,7 +189,7 @@ func (n *Node) packet(p Packet) {
 		return
 	}
 	if h.Sender == n.cfg.ID {
-		n.own(h)
+		n.own(h, body, p)
 		return
 	}
 	if slices.Contains(n.cfg.Excluded, h.Sender) {
@@ -259,25 +259,6 @@ func (n *Node) dispatchElection(h netproto.Header, body []byte, p Packet) error 
 		n.onResign(h, resign)
 	}
 	return nil
-}
-
-// cloneProof is how many packets under the own id, from another start, show a cloned disk: one may be a late packet from
-// before a restart.
-const cloneProof = 3
-
-// own counts the node's own multicast, and takes a new id when another host sends under this one.
-func (n *Node) own(h netproto.Header) {
-	n.drop(DropOwn)
-	if h.Start == n.cfg.Start {
-		return
-	}
-	if n.clones++; n.clones < cloneProof {
-		return
-	}
-	n.clones = 0
-	n.cfg.ID = netproto.ID(n.random())
-	n.note(Warn, "another host uses this node's id, as after cloning a disk: taking a new one", Attr{"id", n.cfg.ID.String()})
-	n.do(NewID{uint64(n.cfg.ID)})
 }
 
 // sent files a transmit stamp where its packet is remembered.

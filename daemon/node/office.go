@@ -126,7 +126,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		n.drop(DropDry)
 		return
 	}
-	if !n.tellable() || !n.budget.take(n.at.Now) {
+	if !n.tellable() {
 		n.drop(DropBusy)
 		return
 	}
@@ -143,6 +143,10 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		answer.Master = n.follow.master.id
 	case n.follow.candidacy != 0 && dry == n.cfg.Dry && election.Compare(n.rank(), candidateOf(h, c)) < 0:
 	default:
+		return
+	}
+	if !n.budget.take(n.at.Now) {
+		n.drop(DropBusy)
 		return
 	}
 	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface}, h.KeyID)
@@ -226,6 +230,10 @@ func (n *Node) rival(h netproto.Header, p Packet) {
 		n.drop(DropDry)
 		return
 	}
+	if n.lead.asked != 0 { // nobody answered where the last poll came from: it may have been an old one, under any address
+		n.question(n.sendAll)
+		return
+	}
 	n.question(func(data []byte) { n.send(Send{Data: data, To: p.From, Iface: p.Iface}, h.KeyID) })
 }
 
@@ -253,6 +261,10 @@ func (n *Node) contest(h netproto.Header, c netproto.Claim) {
 	l := n.lead
 	if c.Echo != l.asked || l.asked == 0 || !n.trusted(h.Sender) {
 		n.drop(DropUnasked)
+		return
+	}
+	if n.at.Now > l.askAt+l.interval/2 { // an interval after the question: who obeyed then is no measure of now
+		n.drop(DropStale)
 		return
 	}
 	n.seen.Elections++

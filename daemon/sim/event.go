@@ -17,6 +17,7 @@ const (
 	looks                     // the second's sample
 	wakes                     // a machine slept, and its daemon is told
 	rekeyed                   // a key file changed, and its daemon has read it
+	assails                   // the attacker sends
 )
 
 // event is something that happens at an instant. It is a value, kept in a slab, so that a run makes no garbage of its own.
@@ -25,6 +26,8 @@ type event struct {
 	kernel bool // the kernel takes the stamp
 	group  bool // to the group
 	told   bool // stamp is the host's wall clock already
+	foe    bool // the attacker sent it
+	class  Hostility
 	kind   netproto.Kind
 	host   int32  // whom it happens to
 	from   int32  // the sender; the fault's index

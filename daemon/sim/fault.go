@@ -27,7 +27,11 @@ const (
 	Mute                       // nothing leaves Hosts for For; they hear everything
 	Flap                       // Cut and mended in turns of Amount each, for For
 	Lossy                      // Fraction of all packets is lost for For
+	Delayed                    // what is sent to Hosts comes Amount later, and what they send does not, for For
+	Attack                     // an outsider sends Rate hostile datagrams a second, of all classes, for For
+	Replay                     // the same, of nothing but what he has recorded since the beginning
 	kinds                      // how many there are
+	drawn     = Delayed        // kinds before this one are what Draw draws from: the others are not to come right by themselves
 )
 
 // Faults of all members, named in a Fault's Hosts.
@@ -38,6 +42,7 @@ const (
 
 var kindNames = [kinds]string{
 	"kill", "stop", "wipe", "power", "freeze", "vmpause", "suspend", "step", "partition", "cut", "deaf", "mute", "flap", "lossy",
+	"delay", "attack", "replay",
 }
 
 // String names the kind as --faults does.
@@ -57,6 +62,7 @@ type Fault struct {
 	Amount time.Duration // what it means depends on the kind
 
 	Fraction float64 // of Lossy
+	Rate     float64 // datagrams a second, of Attack and Replay
 
 	down, over bool // of Flap, while the run goes on
 }
@@ -91,6 +97,9 @@ func (f Fault) String() string {
 	}
 	if f.Fraction != 0 {
 		fmt.Fprintf(&b, "~%v%%", 100*f.Fraction)
+	}
+	if f.Rate != 0 {
+		fmt.Fprintf(&b, "~%v/s", f.Rate)
 	}
 	return b.String()
 }
@@ -146,17 +155,26 @@ func parseFault(text string) (f Fault, err error) {
 			return f, fmt.Errorf("how long: %w", err)
 		}
 	}
-	if percent, ok := strings.CutSuffix(amount, "%"); ok {
-		if f.Fraction, err = strconv.ParseFloat(percent, 64); err != nil {
-			return f, fmt.Errorf("how much: %w", err)
-		}
-		f.Fraction /= 100
-	} else if hasAmount {
-		if f.Amount, err = time.ParseDuration(amount); err != nil {
-			return f, fmt.Errorf("how much: %w", err)
-		}
+	if hasAmount {
+		err = f.parseAmount(amount)
 	}
-	return f, nil
+	return f, err
+}
+
+// parseAmount reads a duration, a share such as 30% or a rate such as 1000/s.
+func (f *Fault) parseAmount(text string) (err error) {
+	if percent, ok := strings.CutSuffix(text, "%"); ok {
+		f.Fraction, err = strconv.ParseFloat(percent, 64)
+		f.Fraction /= 100
+	} else if rate, ok := strings.CutSuffix(text, "/s"); ok {
+		f.Rate, err = strconv.ParseFloat(rate, 64)
+	} else {
+		f.Amount, err = time.ParseDuration(text)
+	}
+	if err != nil {
+		return fmt.Errorf("how much: %w", err)
+	}
+	return nil
 }
 
 func parseKind(text string) (FaultKind, error) {
@@ -187,12 +205,18 @@ func parseHosts(text string) (hosts []int, err error) {
 	return hosts, nil
 }
 
+// mostHostile (datagrams a second) is what a gigabit of the shortest ones comes to.
+const mostHostile = 1_488_000
+
+// hostile says whether the kind is an attacker's sending.
+func (k FaultKind) hostile() bool { return k == Attack || k == Replay }
+
 // check refuses what cannot happen on a LAN of so many nodes in a run of so long.
 func (f Fault) check(nodes int, length time.Duration) error {
 	if f.Kind >= kinds {
 		return errors.New("no such kind")
 	}
-	if len(f.Hosts) == 0 && f.Kind != Lossy {
+	if len(f.Hosts) == 0 && f.Kind != Lossy && !f.Kind.hostile() {
 		return errors.New("whom? write master, all or host numbers after a colon")
 	}
 	for _, h := range f.Hosts {
@@ -211,6 +235,10 @@ func (f Fault) check(nodes int, length time.Duration) error {
 		return errors.New("by how much? write ~duration")
 	case f.Kind == Flap && (f.Amount <= 0 || f.For <= 0):
 		return errors.New("write +duration~turn, for instance flap:2@60s+60s~5s")
+	case f.Kind == Delayed && (f.Amount <= 0 || f.Amount > maxDelay):
+		return fmt.Errorf("by how much? write ~duration, at most %v", maxDelay)
+	case f.Kind.hostile() && !(f.Rate > 0 && f.Rate <= mostHostile):
+		return fmt.Errorf("how many? write ~1000/s or the like, at most ~%d/s", mostHostile)
 	case f.Kind == Lossy && !(f.Fraction > 0 && f.Fraction <= mostLoss):
 		return errors.New("what fraction? write ~30% or the like, at most ~95%")
 	}

@@ -48,6 +48,7 @@ type Host struct {
 	parted int     // faults that part it, with others or alone, from the rest
 	cut    int     // faults that keep packets from going
 	deaf   int     // and from coming
+	behind int64   // ns: what is sent to it comes so much later
 
 	read reading
 	view view
@@ -159,6 +160,11 @@ func (h *Host) do(e node.Effect) error {
 	if w.told != nil {
 		w.told(h, e)
 	}
+	switch e.(type) {
+	case node.Send, node.Note:
+	default:
+		w.did(h, e)
+	}
 	switch e := e.(type) {
 	case node.Send:
 		return w.send(h, e)
@@ -198,8 +204,16 @@ func (h *Host) arm() {
 	}
 	// The host's second is not a second; what this leaves over for wander and swing, the next alarm makes up for.
 	wait := int64(d) - (h.read.raw - h.rawZero)
-	wait -= int64(math.Floor(float64(wait) * h.member.Frequency / (1 + h.member.Frequency)))
-	at := h.world.now + max(wait, leastWait)
+	switch {
+	case wait <= 0:
+		wait = leastWait
+	case h.world.plan.Compared:
+		wait = h.shortOf(wait)
+	default:
+		wait -= int64(math.Floor(float64(wait) * h.member.Frequency / (1 + h.member.Frequency)))
+		wait = max(wait, leastWait)
+	}
+	at := h.world.now + wait
 	if at < h.alarmAt {
 		h.alarmAt = at
 		h.world.plans(at, alarm, h.index)

@@ -25,6 +25,7 @@ type judge struct {
 // conduct is what the judge remembers of one host.
 type conduct struct {
 	term   uint64 // highest obeyed
+	reign  uint64 // it polled under this term last
 	master int    // whose it was, −1 where a restart forgot it
 	synced bool   // LAN time was adopted since the OS booted, as far as the host's state can tell
 	woken  bool   // it has slept since it stepped last
@@ -161,6 +162,10 @@ func (j *judge) announced(from *Host, h netproto.Header) {
 func (j *judge) polled(from *Host, term uint64) {
 	w := j.world
 	now := time.Duration(w.now)
+	if c := &j.hosts[from.index]; c.reign != term {
+		c.reign = term
+		w.did(from, reign{term})
+	}
 	if j.ruler >= 0 && from.index != j.ruler {
 		j.fail(Recovery, from.index, "polled under term %d, while host %d holds office and nothing has happened", term, j.ruler)
 	}

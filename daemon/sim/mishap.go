@@ -22,6 +22,9 @@ func (w *World) strike(i int) error {
 	case Flap:
 		w.plugOrUnplug(i)
 		return nil
+	case Attack, Replay:
+		w.attacker.assail(i)
+		return nil
 	}
 	for _, v := range f.Hosts {
 		if err := w.befall(w.hosts[v], *f); err != nil {
@@ -69,6 +72,8 @@ func (w *World) befall(h *Host, f Fault) error {
 		h.deaf++
 	case Mute:
 		h.cut++
+	case Delayed:
+		h.behind += int64(f.Amount)
 	}
 	return nil
 }
@@ -195,6 +200,8 @@ func (w *World) relieve(h *Host, f Fault) error {
 		h.deaf--
 	case Mute:
 		h.cut--
+	case Delayed:
+		h.behind -= int64(f.Amount)
 	}
 	return nil
 }

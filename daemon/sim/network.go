@@ -31,7 +31,7 @@ func (w *World) wire() {
 	for from := range n {
 		for to := range n {
 			stream := uint64(streamLink) + uint64(from)*streamSpacing + uint64(to)
-			w.links[from*n+to] = link{Link: w.plan.link(from, to), dice: rand.New(rand.NewPCG(w.plan.Seed, stream))}
+			w.links[from*n+to] = link{Link: w.plan.link(from, to), dice: w.stream(stream)}
 		}
 	}
 }
@@ -47,6 +47,10 @@ func (w *World) send(from *Host, s node.Send) error {
 	}
 	if from.member.Mangle != nil {
 		data = from.member.Mangle(data)
+	}
+	s.Data = data
+	if w.attacker != nil {
+		w.attacker.hear(from, s)
 	}
 	own := w.link(from, from)
 	departs := w.now + w.plan.Latency.draw(own.dice)
@@ -76,10 +80,11 @@ func (w *World) send(from *Host, s node.Send) error {
 // carry brings copies of a packet from host to host, if the link does not lose them. A host hears its own multicast.
 func (w *World) carry(from, to *Host, departs int64, packet event) {
 	l := w.link(from, to)
-	if from != to && (from.cut > 0 || to.deaf > 0 || l.apart > 0) {
-		return
-	}
-	if l.Loss > 0 && l.dice.Float64() < l.Loss || w.lossy > 0 && l.dice.Float64() < w.lossy {
+	parted := from != to && (from.cut > 0 || to.deaf > 0 || l.apart > 0)
+	if parted || l.Loss > 0 && l.dice.Float64() < l.Loss || w.lossy > 0 && l.dice.Float64() < w.lossy {
+		if w.attacker != nil {
+			w.attacker.missed(to)
+		}
 		return
 	}
 	copies := 1 + l.Copies
@@ -88,6 +93,9 @@ func (w *World) carry(from, to *Host, departs int64, packet event) {
 	}
 	for range copies {
 		arrived := departs + l.Delay.draw(l.dice)
+		if from != to {
+			arrived += to.behind
+		}
 		if l.Reorder > 0 && l.dice.Float64() < l.Reorder {
 			arrived += int64(l.dice.ExpFloat64() * float64(heldBack))
 		}
@@ -144,7 +152,10 @@ func (h *Host) take(e *event) error {
 		data = h.member.Hear(data)
 	}
 	w.input(h, arrives, uint64(e.from), stamp, data)
-	packet := node.Packet{Data: data, From: w.hosts[e.from].addr, Iface: 1, ToGroup: e.group, Stamp: stamp, Kernel: e.kernel}
+	packet := node.Packet{Data: data, From: w.source(e.from), Iface: 1, ToGroup: e.group, Stamp: stamp, Kernel: e.kernel}
+	if e.foe {
+		return w.attacker.strike(e.class, h, at, packet)
+	}
 	if e.kind != netproto.KindAdjust {
 		return h.perform(h.Node.Handle(at, packet))
 	}

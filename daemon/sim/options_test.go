@@ -55,7 +55,8 @@ func TestOptionsAreWrittenAsFlags(t *testing.T) {
 
 func TestFaultsAreReadAsWritten(t *testing.T) {
 	const all = "kill:master@1m0s+10s,stop:0@1s,wipe:0.1@1s+1s,power:all@2s+5s~30s,freeze:2@3s+1.5s," +
-		"vmpause:1@1s+10ms,suspend:1@1s+1m0s~20ms,step:1@1s~-20ms,partition:0.1@1s+1m0s,cut:3@1s+1s,deaf:3@1s+1s,mute:3@1s+1s,flap:2@1m0s+1m0s~3s,lossy@1s+1s~30%"
+		"vmpause:1@1s+10ms,suspend:1@1s+1m0s~20ms,step:1@1s~-20ms,partition:0.1@1s+1m0s,cut:3@1s+1s,deaf:3@1s+1s,mute:3@1s+1s,flap:2@1m0s+1m0s~3s,lossy@1s+1s~30%," +
+		"delay:1@1s+1s~200µs,attack@1s+1s~1000/s,replay@1s~0.5/s"
 	faults, err := ParseFaults(all)
 	if err != nil {
 		t.Fatal(err)
@@ -76,6 +77,7 @@ func TestFaultsAreReadAsWritten(t *testing.T) {
 func TestFaultsThatCannotBe(t *testing.T) {
 	for _, text := range []string{
 		"kill", "kill:0", "boom:0@1s", "kill:x@1s", "kill:-3@1s", "kill:0@soon", "kill:0@1s+x", "step:0@1s~x", "lossy@1s+1s~x%",
+		"attack@1s~x/s",
 	} {
 		if _, err := ParseFaults(text); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%q: %v, want an error that shows it", text, err)
@@ -84,6 +86,7 @@ func TestFaultsThatCannotBe(t *testing.T) {
 	for _, text := range []string{
 		"kill@1s", "kill:7@1s", "kill:0@2h", "power:0@1s", "freeze:0@1s", "step:0@1s", "flap:0@1s+1s",
 		"lossy@1s+1s", "lossy@1s+1s~100%", "kill:0@-1s",
+		"attack@1s", "replay@1s~0/s", "attack@1s~1e9/s", "delay@1s~1ms", "delay:0@1s", "delay:0@1s~1h",
 	} {
 		faults, err := ParseFaults(text)
 		if err != nil {

@@ -26,6 +26,7 @@ type Plan struct {
 	UserStamps bool          // no kernel stamps packets: user space does, later by up to some UserLateness
 	Latency    Delay         // from an input to the node's sight of it, and from its effect to the packet
 	Faults     []Fault
+	Compared   bool        // nothing depends on how often something else happened: see instant.go
 	Node       node.Config // what all nodes share; what a Member says comes on top
 }
 
@@ -140,10 +141,14 @@ func (p *Plan) link(from, to int) Link {
 func (p *Plan) Calm() time.Duration {
 	var calm time.Duration
 	for _, f := range p.Faults {
-		calm = max(calm, f.At+f.For)
+		if !f.Kind.hostile() {
+			calm = max(calm, f.At+f.For)
+		}
 	}
 	for _, m := range p.Members {
-		calm = max(calm, m.Start)
+		if m.Start <= p.For { // who comes later does not come
+			calm = max(calm, m.Start)
+		}
 	}
 	return calm
 }
@@ -172,4 +177,15 @@ func (p *Plan) liars() (n int) {
 func (p *Plan) fastest(i int) float64 {
 	m := p.Members[i]
 	return math.Abs(m.Frequency) + math.Abs(m.Swing.Amplitude) + 8*m.Wander*math.Sqrt(p.For.Seconds()) + 1e-8
+}
+
+// attacked says whether somebody hostile is on the LAN.
+func (p *Plan) attacked() bool {
+	return slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind.hostile() })
+}
+
+// Unharmed is the same plan without its attackers.
+func (p Plan) Unharmed() Plan {
+	p.Faults = slices.DeleteFunc(slices.Clone(p.Faults), func(f Fault) bool { return f.Kind.hostile() })
+	return p
 }

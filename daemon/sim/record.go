@@ -61,6 +61,7 @@ type recorder struct {
 	refused   int
 	holding   bool
 	contested time.Duration
+	beyond    time.Duration // clocks were further off than their nodes said
 }
 
 // forgiving lets a LAN that goes on losing packets have moments without exactly one master, in proportion to the loss.
@@ -71,6 +72,9 @@ func (l Limits) forgiving(p *Plan) Limits {
 
 // RunPlan runs a plan against limits. observe, which may be nil, sees a Point each simulated second.
 func RunPlan(plan Plan, limits Limits, observe func(Point)) (Report, error) {
+	if plan.attacked() || len(plan.alone()) > 1 {
+		return runUnmoved(plan, limits, observe)
+	}
 	w, err := New(plan, nil)
 	if err != nil {
 		return Report{}, err
@@ -219,6 +223,9 @@ func (r *recorder) disagree() {
 	if n == 0 {
 		return
 	}
+	if r.limits.Beyond > 0 {
+		r.contain(int64(sum / float64(n)))
+	}
 	spread := time.Duration(most - least)
 	r.spreads = append(r.spreads, spread)
 	for _, h := range r.world.hosts {
@@ -229,6 +236,20 @@ func (r *recorder) disagree() {
 	}
 	if r.limits.Max > 0 && spread > r.limits.Max {
 		r.world.judge.fail(Agreement, -1, "settled clocks are %v apart, at most %v is allowed", spread, r.limits.Max)
+	}
+}
+
+// contain checks that the clocks are as near LAN time, which is their mean, as their nodes say.
+func (r *recorder) contain(mean int64) {
+	for _, h := range r.world.hosts {
+		off := time.Duration(abs(r.offsets[h.index] - mean))
+		if !h.view.settled || h.view.ripe < r.polls(ripePolls) || off <= h.view.status.Bound {
+			continue
+		}
+		if r.beyond += sampleEvery; r.beyond > r.limits.Beyond {
+			r.world.judge.fail(Bounded, h.index, "is %v from LAN time, and says that it is within %v; so it was for %v", off,
+				h.view.status.Bound, r.beyond)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type Report struct {
 	Refused    int             // times a master said that no majority agrees and steered nobody
 	Inputs     uint64          // inputs handled by all nodes: what a run costs
 	Violations []Violation     // of invariants and limits; empty = the run holds
+	Assault    *Assault        // nil on a LAN without an attacker
 	TraceHash  uint64          // over every input and effect: the same seed gives the same
 }
 
@@ -72,6 +73,8 @@ const (
 	Agreement  = "disagreement below its bound"
 	Liars      = "lying slaves under a third move nothing"
 	Continuity = "LAN rate continuous"
+	Bounded    = "clocks within their own bounds"
+	Unmoved    = "nothing hostile is obeyed"
 	Refusal    = "no majority, no steering, and said so"
 	Limit      = "limits of the scenario"
 )

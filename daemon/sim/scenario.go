@@ -15,6 +15,7 @@ type Limits struct {
 	Polls     float64       // poll intervals after the last fault by which there must be exactly one master
 	Contested time.Duration // for so long there may be none or two nevertheless: the trouble never ceases
 	Settle    time.Duration // after the last fault until Max holds again for every host that runs
+	Beyond    time.Duration // for so long in all may clocks be further from LAN time than their nodes say
 	Refuses   bool          // the run is to end without a majority: nobody is steered, and the master says so
 }
 

@@ -48,8 +48,8 @@ func Draw(seed uint64, b Bounds) Plan {
 
 // drawFaults draws a schedule between the first third and the second of a run. Each run knows only some kinds.
 func drawFaults(rng *rand.Rand, nodes int, b Bounds) []Fault {
-	known := make([]FaultKind, 0, kinds)
-	for k := range kinds {
+	known := make([]FaultKind, 0, drawn)
+	for k := range drawn {
 		if rng.IntN(3) == 0 {
 			known = append(known, k)
 		}

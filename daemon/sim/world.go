@@ -17,6 +17,7 @@ const (
 	streamPlan    = 1
 	streamFaults  = 2
 	streamSwarm   = 3
+	streamFoe     = 4
 	streamKey     = 100
 	streamClock   = 1000
 	streamNode    = 2000
@@ -40,6 +41,9 @@ type World struct {
 	judge *judge
 	err   error
 
+	attacker *attacker  // nil on a LAN without one
+	deeds    func(deed) // sees every deed; nil = nobody looks
+
 	lastPoll int // the host that polled last, −1 before
 	packets  uint64
 	inputs   uint64
@@ -52,6 +56,9 @@ func New(plan Plan, trace func(string)) (*World, error) {
 	w := &World{plan: plan, trace: trace, lastPoll: -1, hash: newHash()}
 	w.dice = rand.New(rand.NewPCG(plan.Seed, streamFaults))
 	w.judge = newJudge(w)
+	if plan.attacked() {
+		w.attacker = newAttacker(w)
+	}
 	for i := range plan.Members {
 		h, err := w.newHost(i)
 		if err != nil {
@@ -90,6 +97,14 @@ func (w *World) index(addr netip.AddrPort) int {
 		return -1
 	}
 	return i
+}
+
+// source is the address of a member, or the attacker's.
+func (w *World) source(from int32) netip.AddrPort {
+	if from < 0 {
+		return outsider
+	}
+	return w.hosts[from].addr
 }
 
 // Hosts lists the members in the plan's order.
@@ -131,6 +146,9 @@ func (w *World) happen(e *event) error {
 		return w.flap(int(e.from))
 	case looks:
 		return w.onLook()
+	case assails:
+		w.attacker.assail(int(e.from))
+		return nil
 	}
 	h := w.hosts[e.host]
 	if e.life != h.life {
@@ -189,6 +207,9 @@ func (h *Host) config() node.Config {
 	cfg := h.world.plan.Node
 	cfg.ID, cfg.Role, cfg.Term = h.id, h.member.Role, h.savedTerm
 	cfg.Start, cfg.Ring = max(1, h.dice.Uint32()), h.keys
+	if h.keys != nil {
+		cfg.Group = h.keys.Group()
+	}
 	if h.member.Priority > 0 {
 		cfg.Priority = h.member.Priority
 	}
@@ -197,6 +218,6 @@ func (h *Host) config() node.Config {
 	if cfg.FrequencyError = h.drift.Error; h.frequency == 0 { // since the machine booted
 		cfg.Frequency = h.drift.Frequency
 	}
-	cfg.Random = rand.New(rand.NewPCG(h.world.plan.Seed, streamNode+uint64(h.index)+uint64(h.starts)<<32)).Uint64
+	cfg.Random = h.world.stream(streamNode + uint64(h.index) + uint64(h.starts)<<32).Uint64
 	return cfg
 }
