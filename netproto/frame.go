@@ -18,7 +18,7 @@ type Field struct {
 // FrameOf is the form of a group's packets under the keys of these ids; without any, under the null key.
 func FrameOf(group uint32, keys ...uint32) Frame {
 	if len(keys) == 0 {
-		keys = []uint32{nullKey}
+		keys = nullIDs
 	}
 	return Frame{
 		Min: HeaderLen + TagLen, Max: MaxPacket, LengthAt: lengthAt,
@@ -31,9 +31,8 @@ func FrameOf(group uint32, keys ...uint32) Frame {
 	}
 }
 
-// Where the header holds what a Frame looks at; keyIDAt is beside them.
+// Where the header holds what a Frame looks at, beside groupAt and keyIDAt.
 const (
 	versionAt = 2
 	lengthAt  = 4
-	groupAt   = 8
 )

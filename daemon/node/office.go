@@ -126,7 +126,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		n.drop(DropDry)
 		return
 	}
-	if !n.tellable() || !n.budget.take(n.at.Now) {
+	if !n.tellable() || !n.mayAnswer() {
 		n.drop(DropBusy)
 		return
 	}

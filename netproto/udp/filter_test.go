@@ -1,7 +1,10 @@
 package udp
 
 import (
+	"bytes"
+	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -67,30 +70,63 @@ func (s shield) admits(tb testing.TB, packet []byte) bool {
 	return n != 0
 }
 
-// wanted is the codec's own verdict: it is the group's, and right in all that is checked before the tag.
-func wanted(packet []byte, group uint32) bool {
-	h, _, err := netproto.Open(packet)
-	switch err {
-	case nil:
-		return h.Group == group
-	case netproto.ErrTag, netproto.ErrKind, netproto.ErrValue:
-		return [4]byte(packet[8:12]) == [4]byte{byte(group >> 24), byte(group >> 16), byte(group >> 8), byte(group)}
+// keyed is a ring of the golden vectors' group, and vectors under its keys.
+func keyed(tb testing.TB, packets map[string][]byte) (*netproto.Ring, [][]byte) {
+	tb.Helper()
+	var keys []netproto.Key
+	for i := range byte(2) {
+		k, err := netproto.NewKey(bytes.Repeat([]byte{i + 1}, netproto.SecretLen))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		keys = append(keys, k)
 	}
-	return false
+	ring, err := netproto.NewRing(vectorGroup, keys...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var all [][]byte
+	for _, name := range slices.Sorted(maps.Keys(packets)) {
+		p := packets[name]
+		all = append(all, p)
+		if len(p) >= netproto.HeaderLen+netproto.TagLen { // one with a wrong tag, one with the right one
+			all = append(all, under(p, keys[0].ID()), under(p, keys[1].ID()))
+			ring.Seal(all[len(all)-1], keys[1].ID())
+		}
+	}
+	return ring, all
 }
 
-// TestFilterVectors: the filter lets in what the codec would look at the tag of, and nothing else.
+// under is a packet with another key id.
+func under(packet []byte, id uint32) []byte {
+	p := slices.Clone(packet)
+	binary.BigEndian.PutUint32(p[12:], id)
+	return p
+}
+
+// wanted is the codec's own verdict: the packet is right in all that is checked before the tag.
+func wanted(r *netproto.Ring, packet []byte) bool {
+	err := r.Verify(packet)
+	return err == nil || err == netproto.ErrTag
+}
+
+// TestFilterVectors: the filter lets in what the codec would compute the tag of, and nothing else.
 func TestFilterVectors(t *testing.T) {
-	ours, another := newShield(t, netproto.FrameOf(vectorGroup)), newShield(t, netproto.FrameOf(vectorGroup+1))
+	ring, packets := keyed(t, vectors(t))
+	ours, another := newShield(t, netproto.FrameOf(vectorGroup, ring.IDs()...)), newShield(t, netproto.FrameOf(^uint32(vectorGroup), ring.IDs()...))
+	open := newShield(t, netproto.FrameOf(vectorGroup))
 	in := 0
-	for name, packet := range vectors(t) {
-		if got, want := ours.admits(t, packet), wanted(packet, vectorGroup); got != want {
-			t.Errorf("%s: admitted %v, want %v", name, got, want)
+	for _, packet := range packets {
+		if got, want := ours.admits(t, packet), wanted(ring, packet); got != want {
+			t.Errorf("%x: admitted %v, want %v", packet, got, want)
 		} else if got {
 			in++
 		}
 		if another.admits(t, packet) {
-			t.Errorf("%s: admitted by another group", name)
+			t.Errorf("%x: admitted by another group", packet)
+		}
+		if got := open.admits(t, packet); got != wanted(nil, packet) && binary.BigEndian.Uint32(packet[8:]) == vectorGroup {
+			t.Errorf("%x: under the null key admitted %v", packet, got)
 		}
 	}
 	if in == 0 {
@@ -100,16 +136,11 @@ func TestFilterVectors(t *testing.T) {
 
 // TestFilterMutants: nor do they part on packets that differ from good ones by a few bits, bytes or lengths.
 func TestFilterMutants(t *testing.T) {
-	ours, r := newShield(t, netproto.FrameOf(vectorGroup)), rand.New(rand.NewPCG(1, 2))
-	all := vectors(t)
-	var names []string
-	for name := range all {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	ring, packets := keyed(t, vectors(t))
+	ours, r := newShield(t, netproto.FrameOf(vectorGroup, ring.IDs()...)), rand.New(rand.NewPCG(1, 2))
 	in, out := 0, 0
 	for range 20_000 {
-		p := slices.Clone(all[names[r.IntN(len(names))]])
+		p := slices.Clone(packets[r.IntN(len(packets))])
 		for range r.IntN(3) {
 			if len(p) > 0 {
 				p[r.IntN(min(len(p), 20))] ^= 1 << r.IntN(8)
@@ -118,7 +149,7 @@ func TestFilterMutants(t *testing.T) {
 		if r.IntN(4) == 0 {
 			p = append(p, make([]byte, r.IntN(1300))...)[:r.IntN(len(p)+1)]
 		}
-		got, want := ours.admits(t, p), wanted(p, vectorGroup)
+		got, want := ours.admits(t, p), wanted(ring, p)
 		if got != want {
 			t.Fatalf("%x: admitted %v, want %v", p, got, want)
 		}
@@ -141,9 +172,7 @@ func TestFilterKeys(t *testing.T) {
 		keys := []uint32{7, 1 << 31, 0xFFFFFFFF, 9}[:held]
 		s := newShield(t, netproto.FrameOf(vectorGroup, keys...))
 		for _, id := range []uint32{0, 1, 7, 8, 9, 1 << 31, 0xFFFFFFFF, 0x07000000} {
-			p := slices.Clone(packet)
-			p[12], p[13], p[14], p[15] = byte(id>>24), byte(id>>16), byte(id>>8), byte(id)
-			if got, want := s.admits(t, p), slices.Contains(keys, id); got != want {
+			if got, want := s.admits(t, under(packet, id)), slices.Contains(keys, id); got != want {
 				t.Errorf("keys %v: id %#x admitted %v", keys, id, got)
 			}
 		}
@@ -152,12 +181,13 @@ func TestFilterKeys(t *testing.T) {
 
 // FuzzFilter: whatever comes, the filter and the codec are of one mind.
 func FuzzFilter(f *testing.F) {
-	for _, packet := range vectors(f) {
+	ring, packets := keyed(f, vectors(f))
+	for _, packet := range packets {
 		f.Add(packet)
 	}
-	s := newShield(f, netproto.FrameOf(vectorGroup))
+	s := newShield(f, netproto.FrameOf(vectorGroup, ring.IDs()...))
 	f.Fuzz(func(t *testing.T, packet []byte) {
-		if got, want := s.admits(t, packet), wanted(packet, vectorGroup); got != want {
+		if got, want := s.admits(t, packet), wanted(ring, packet); got != want {
 			t.Fatalf("%x: admitted %v, want %v", packet, got, want)
 		}
 	})
