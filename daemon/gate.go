@@ -67,6 +67,7 @@ type reader struct {
 	held    *netproto.Ring // that of the gate, when keys was cloned
 	keys    *netproto.Ring
 	sources sources
+	shown   node.Budget // of what is refused for its key
 }
 
 func (g *gate) reader(receive func([]byte) (udp.Packet, error)) *reader {
@@ -100,20 +101,29 @@ func (r *reader) read(ctx context.Context) error {
 	}
 }
 
-// check says whether a datagram may have a place in the queue, or why not. A source that sends more than a member needs loses its
+// check says whether a datagram may have a place in the queue, or why not. Some that are refused for their key may, for the node to name
+// and to count. A source that sends more than a member needs loses its
 // claim where the queue is half full, and only there: whoever plays recordings under a member's address could else silence it.
 func (r *reader) check(p udp.Packet) (node.Drop, bool) {
 	if held := r.ring.Load(); held != r.held {
 		r.held, r.keys = held, held.Clone()
 	}
 	if err := r.keys.Verify(p.Data); err != nil {
-		return node.DropOf(err), false
+		drop := node.DropOf(err)
+		return drop, drop == node.DropKey && r.shown.Take(time.Since(r.began), shownBurst, shownRate)
 	}
 	if !r.sources.take(p.From.Addr(), time.Since(r.began)) && len(r.queue) >= backlog/2 {
 		return node.DropCrowding, false
 	}
 	return 0, true
 }
+
+// shownBurst and shownRate (a second) are how many datagrams under a wrong key the node is shown nevertheless, so that it can name who
+// sends them: a handful of hosts with another key file, and no flood.
+const (
+	shownBurst = 8
+	shownRate  = 8
+)
 
 const (
 	// sourceBurst and sourceRate (a second) are what a source may send to one socket. The busiest is the master of 4096 members at the
