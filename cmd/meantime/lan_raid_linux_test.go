@@ -10,9 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -235,41 +235,39 @@ func targets(nodes []*process) []netip.AddrPort {
 	return to
 }
 
-// vitals is what a process costs.
-type vitals struct {
-	cpu       time.Duration
-	rss, peak int // KiB
+// cpuTime is what nodes have used of processors so far, by the clocks that the kernel keeps for each process: the /proc in view is that of
+// other process ids.
+func cpuTime(t *testing.T, nodes []*process) (sum time.Duration) {
+	t.Helper()
+	const whole = 2 // CPUCLOCK_SCHED: of all threads, user and system
+	for _, n := range nodes {
+		var ts unix.Timespec
+		if err := unix.ClockGettime(^int32(n.cmd.Process.Pid)<<3|whole, &ts); err != nil {
+			t.Fatal(err)
+		}
+		sum += time.Duration(ts.Nano())
+	}
+	return sum
 }
 
-func (p *process) vitals() (v vitals) {
-	dir := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid))
-	stat, err := os.ReadFile(filepath.Join(dir, "stat"))
-	if err != nil {
-		p.host.bed.t.Fatal(err)
+// peak is the most memory (KiB) that any of the nodes, which have ended, had resident.
+func peak(nodes []*process) (most int64) {
+	for _, n := range nodes {
+		most = max(most, n.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
 	}
-	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	for _, f := range fields[11:13] { // user and system time, in ticks of USER_HZ
-		n, _ := strconv.Atoi(f)
-		v.cpu += time.Duration(n) * 10 * time.Millisecond
-	}
-	status, _ := os.ReadFile(filepath.Join(dir, "status"))
-	for line := range strings.Lines(string(status)) {
-		_, _ = fmt.Sscanf(line, "VmRSS: %d kB", &v.rss)
-		_, _ = fmt.Sscanf(line, "VmHWM: %d kB", &v.peak)
-	}
-	return v
+	return most
 }
 
 // obeyed are the lines by which a node says that it did what a packet wanted.
 var obeyed = []string{
 	"master now", "following a master", "yielding office", "two masters met", "a second master is on this LAN: staying with the first",
-	"member came", "founding: LAN time is the mean of the clocks that agree", "resuming a LAN that has its time", "standing for master",
+	"founding: LAN time is the mean of the clocks that agree", "resuming a LAN that has its time", "standing for master",
 	"LAN time is elsewhere than this clock's past says: history dropped", "stepped the clock", "slewing the clock",
 	"another host uses this node's id, as after cloning a disk: taking a new one",
 	"two nodes use one id, as after cloning a disk: give one another state directory, or remove the file id in it",
 }
 
-// deeds counts those lines.
+// deeds counts those lines, and who came: on a machine that has no time for a flood members leave and come again, but no others.
 func deeds(nodes []*process) map[string]int {
 	count := map[string]int{}
 	for _, n := range nodes {
@@ -278,8 +276,24 @@ func deeds(nodes []*process) map[string]int {
 				count[n.host.name+": "+words] = k
 			}
 		}
+		for _, e := range n.entries("member came") {
+			count[n.host.name+": member came: "+e.ID] = 1
+		}
 	}
 	return count
+}
+
+// tell logs what nodes dropped and, where something is wrong, what else they said.
+func tell(t *testing.T, nodes []*process) {
+	t.Helper()
+	for _, n := range nodes {
+		t.Logf("%s dropped %v", n.host.name, n.dropped())
+		for line := range strings.Lines(n.text()) {
+			if t.Failed() && !strings.Contains(line, `"msg":"status"`) && !strings.Contains(line, `"msg":"dropped"`) {
+				t.Logf("%s: %s", n.host.name, strings.TrimSpace(line))
+			}
+		}
+	}
 }
 
 // disobeyed demands that between two counts of deeds, and two tallies of a LAN's packets, no node obeyed anything.
