@@ -203,7 +203,7 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			d.doubt = true
 			err = d.handle(tick)
 		case ring := <-d.rings:
-			err = d.handle(func(node.Moment) node.Input { return node.Keys{Ring: ring} })
+			err = d.rekey(ring)
 		case ask := <-d.asks:
 			ask()
 			continue
@@ -213,6 +213,13 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 		}
 		alarm.Reset(d.untilNext())
 	}
+}
+
+// rekey puts other keys into force: first where packets come in, so that none under them is lost.
+func (d *driver) rekey(ring *netproto.Ring) error {
+	d.gate.hold(ring)
+	d.shield()
+	return d.handle(func(node.Moment) node.Input { return node.Keys{Ring: ring} })
 }
 
 // untilNext is how long the driver may sleep from its latest moment on. Only what the node has handled makes a new one.
@@ -441,7 +448,7 @@ func (d *driver) refresh() {
 
 // tellOthers says that another group is on the wire, which may be meant, or a name that is not the same everywhere.
 func (d *driver) tellOthers() {
-	dropped := d.node.Status().Drops[node.DropGroup]
+	dropped := d.status().Drops[node.DropGroup]
 	if dropped > d.others && d.otherSaid.allow() {
 		d.log.Info("nodes of another group are on this network, and are not heard: if they belong to this LAN, give all the same group",
 			"dropped", dropped)

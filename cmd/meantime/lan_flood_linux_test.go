@@ -177,11 +177,11 @@ func TestLANReplayed(t *testing.T) {
 		}
 	}
 	to, n := targets(nodes), 0
-	replays += o.fire(20_000, 10*time.Second, func() (shot, bool) { // as fast as it gets, to everybody
+	replays += o.fire(2_000, 20*time.Second, func() (shot, bool) { // each to everybody; floods of them are TestLANFlood's matter
 		h := tape[n%len(tape)]
 		s := shot{h.from, to[n/len(tape)%len(to)], h.data}
 		n++
-		return s, n <= 10*len(to)*len(tape)
+		return s, n <= 3*len(to)*len(tape)
 	})
 	end := rawNow(t)
 	is := tallyOf(t, rec.since(settled))
@@ -203,7 +203,8 @@ func once(s shot) func() (shot, bool) {
 }
 
 // TestLANFlood: how much a LAN stands of one who sends as fast as it can: blindly, so that the kernel's filter refuses it, and with the
-// group and key id that it has heard, so that the tag has to be computed. What is lost costs samples, never time.
+// group and key id that it has heard, so that the tag has to be computed, and with what it has recorded, which the node alone can tell from
+// the living. What is lost costs samples, never time.
 func TestLANFlood(t *testing.T) {
 	const settle, span, kept = 14 * time.Second, 3 * time.Second, 0.99
 	takes(t, time.Minute)
@@ -220,13 +221,15 @@ func TestLANFlood(t *testing.T) {
 	was := rec.since(start)
 	flooded := rawNow(t)
 	to := targets(nodes[:1]) // the group and the master, to whom everybody replies
-	for _, kind := range []string{"blind", "informed"} {
+	for _, kind := range []string{"blind", "informed", "recorded"} {
 		best := 0.0
-		for _, rate := range []int{3_000, 10_000, 30_000, 100_000, 300_000} {
+		for _, rate := range []int{3_000, 10_000, 30_000, 100_000} {
 			data, n := slices.Clone(was[0].data), 0
-			data[len(data)-1] ^= 1
-			if kind == "blind" {
+			switch kind {
+			case "blind":
 				data[groupAt] ^= 1
+			case "informed":
+				data[len(data)-1] ^= 1
 			}
 			at := time.Now()
 			sent := o.fire(rate, span, func() (shot, bool) {
