@@ -305,3 +305,23 @@ func TestShield(t *testing.T) {
 		})
 	}
 }
+
+// BenchmarkGate is what a datagram costs a reader after it has been read.
+func BenchmarkGate(b *testing.B) {
+	g, ours := newGate(), ringOf(b, gateGroup, 1)
+	g.hold(ours)
+	r := g.reader(nil)
+	forged := sealed(ours, gateGroup)
+	forged[len(forged)-1] ^= 1
+	for name, data := range map[string][]byte{
+		"group": sealed(ringOf(b, gateGroup+1, 1), gateGroup+1), "tag": forged, "member": sealed(ours, gateGroup),
+	} {
+		b.Run(name, func(b *testing.B) {
+			p := from(1, data)
+			b.ReportAllocs()
+			for b.Loop() {
+				r.check(p)
+			}
+		})
+	}
+}
