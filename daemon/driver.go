@@ -115,16 +115,17 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 	return d, err
 }
 
-// shield has the kernel refuse what the gate would not let in anyway.
+// shield has the kernel refuse what is of no packet of the group, whatever its key: a host with another key file, which sends a packet
+// a second, has to be named, and whoever means ill has heard the id of the right one.
 func (d *driver) shield() {
-	err := d.link.Shield(netproto.FrameOf(d.group, d.gate.ring.Load().IDs()...))
+	err := d.link.Shield(netproto.FrameOf(d.group))
 	switch {
 	case err == nil:
-		d.log.Info("the kernel refuses what is not of this group and its keys")
+		d.log.Info("the kernel refuses what is not of this group")
 	case errors.Is(err, errors.ErrUnsupported):
 		d.log.Info("this system has no filters on sockets: a flood costs more")
 	default:
-		d.log.Warn("the kernel takes no filter: a flood costs more, and packets under new keys may be lost", "err", err)
+		d.log.Warn("the kernel takes no filter: a flood costs more", "err", err)
 	}
 }
 
@@ -218,7 +219,6 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 // rekey puts other keys into force: first where packets come in, so that none under them is lost.
 func (d *driver) rekey(ring *netproto.Ring) error {
 	d.gate.hold(ring)
-	d.shield()
 	return d.handle(func(node.Moment) node.Input { return node.Keys{Ring: ring} })
 }
 

@@ -287,20 +287,18 @@ func TestFlood(t *testing.T) {
 	})
 }
 
-// TestShield: the kernel is told the keys; that it takes no filter is worth a warning, that the system has none is not.
+// TestShield: the kernel is told the group; that it takes no filter is worth a warning, that the system has none is not.
 func TestShield(t *testing.T) {
 	for want, err := range map[int]error{0: nil, 1: errTest, -1: fmt.Errorf("no: %w", errors.ErrUnsupported)} {
 		synctest.Test(t, func(t *testing.T) {
 			m := memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
 			m.link.exposed = err
-			ring := ringOf(t, m.group, 1, 2)
-			m.gate.hold(ring)
 			m.shield()
 			if warned := len(m.journal.warnings()); warned != max(want, 0) {
 				t.Errorf("%v: warned %d times", err, warned)
 			}
-			if keys := m.link.frames[0].Fields[3].Any; !slices.Equal(keys, ring.IDs()) {
-				t.Errorf("the kernel lets in the keys %v", keys)
+			if f := m.link.frames[0].Fields; len(f) != 3 || f[2].Any[0] != m.group {
+				t.Errorf("the kernel lets in %+v", f)
 			}
 		})
 	}

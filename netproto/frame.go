@@ -15,20 +15,20 @@ type Field struct {
 	Any      []uint32
 }
 
-// FrameOf is the form of a group's packets under the keys of these ids; without any, under the null key.
+// FrameOf is the form of a group's packets under the keys of these ids; without any, under whatever key.
 func FrameOf(group uint32, keys ...uint32) Frame {
-	if len(keys) == 0 {
-		keys = nullIDs
-	}
-	return Frame{
+	f := Frame{
 		Min: HeaderLen + TagLen, Max: MaxPacket, LengthAt: lengthAt,
 		Fields: []Field{
 			{At: 0, Size: 2, Any: []uint32{magic}},
 			{At: versionAt, Size: 1, Any: []uint32{Version}},
 			{At: groupAt, Size: 4, Any: []uint32{group}},
-			{At: keyIDAt, Size: 4, Any: keys},
 		},
 	}
+	if len(keys) > 0 {
+		f.Fields = append(f.Fields, Field{At: keyIDAt, Size: 4, Any: keys})
+	}
+	return f
 }
 
 // Where the header holds what a Frame looks at, beside groupAt and keyIDAt.

@@ -13,8 +13,7 @@ const (
 	// udpHeader in bytes: a socket's filter sees a datagram from its UDP header on.
 	udpHeader = 8
 	// spared: one in so many datagrams that would be refused is let in nevertheless, by lot, so that whoever counts and names
-	// what comes still sees it. A node with another key, which sends some packets a second, is named within half a
-	// minute; a flood loses fifteen sixteenths. A power of two.
+	// what comes still sees it: hosts of another group or version. A flood loses fifteen sixteenths. A power of two.
 	spared = 16
 	// whole is the verdict that lets a datagram in uncut.
 	whole = 1<<32 - 1

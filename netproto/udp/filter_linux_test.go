@@ -63,7 +63,7 @@ func TestShield(t *testing.T) {
 	if in := hail(t, a, b, good, bad, count); in != 2*count*len(bad) {
 		t.Errorf("without a filter %d came in", in)
 	}
-	if err := b.Shield(netproto.FrameOf(vectorGroup)); err != nil {
+	if err := b.Shield(netproto.FrameOf(vectorGroup, 0)); err != nil {
 		t.Fatal(err)
 	}
 	in := hail(t, a, b, good, bad, count)

@@ -114,7 +114,7 @@ func wanted(r *netproto.Ring, packet []byte) bool {
 func TestFilterVectors(t *testing.T) {
 	ring, packets := keyed(t, vectors(t))
 	ours, another := newShield(t, netproto.FrameOf(vectorGroup, ring.IDs()...)), newShield(t, netproto.FrameOf(^uint32(vectorGroup), ring.IDs()...))
-	open := newShield(t, netproto.FrameOf(vectorGroup))
+	open := newShield(t, netproto.FrameOf(vectorGroup, 0))
 	in := 0
 	for _, packet := range packets {
 		if got, want := ours.admits(t, packet), wanted(ring, packet); got != want {
