@@ -253,7 +253,7 @@ func cpuTime(t *testing.T, nodes []*process) (sum time.Duration) {
 // peak is the most memory (KiB) that any of the nodes, which have ended, had resident.
 func peak(nodes []*process) (most int64) {
 	for _, n := range nodes {
-		most = max(most, n.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+		most = max(most, int64(n.cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss))
 	}
 	return most
 }
