@@ -83,7 +83,8 @@ var rooms = map[string]room{
 
 // testImports are the modules that any test may import.
 var testImports = []string{
-	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "go.uber.org/goleak", "golang.org/x/sys", "pgregory.net/rapid",
+	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "go.uber.org/goleak", "golang.org/x/net",
+	"golang.org/x/sys", "pgregory.net/rapid",
 }
 
 // pureStd is what a pure package may import of the standard library: nothing here reads a clock, a file, a socket or

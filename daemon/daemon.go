@@ -94,7 +94,7 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	err := d.run(ctx)
 	cancel()
 	beside.Wait()
-	logStatus(d.log, d.node.Status())
+	logStatus(d.log, d.status())
 	d.log.Info("stopped")
 	return err
 }
@@ -109,7 +109,7 @@ func (d *driver) report(ctx context.Context) {
 		case <-time.After(wait):
 		}
 		wait = statusEvery
-		d.ask(ctx, func() { logStatus(d.log, d.node.Status()) })
+		d.ask(ctx, func() { logStatus(d.log, d.status()) })
 	}
 }
 
@@ -163,7 +163,7 @@ func listen(cfg configs.Config, log *slog.Logger) (*udp.Conn, error) {
 	rx, tx := conn.KernelStamps()
 	for _, i := range conn.Interfaces() {
 		log.Info("listening", "interface", i.Name, "group", cfg.Address.String(), "unicast", conn.LocalAddr().String(),
-			"kernel_receive_stamps", rx, "kernel_transmit_stamps", tx)
+			"kernel_receive_stamps", rx, "kernel_transmit_stamps", tx, "receive_buffer", conn.ReceiveBuffer())
 	}
 	return conn, nil
 }

@@ -272,7 +272,7 @@ func (l *demoLAN) view(ctx context.Context) (DemoView, bool) {
 
 // see looks at one node. It is called where its driver runs.
 func (l *demoLAN) see(i int) DemoNode {
-	n := DemoNode{Started: l.options.Began.Add(l.options.Clock[i].Offset).UTC(), Status: l.drivers[i].node.Status(), Founded: l.founded[i]}
+	n := DemoNode{Started: l.options.Began.Add(l.options.Clock[i].Offset).UTC(), Status: l.drivers[i].status(), Founded: l.founded[i]}
 	switch n.Status.State {
 	case node.StateGathering, node.StateKeeping, node.StateHolding:
 		n.Master = true

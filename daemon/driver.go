@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -47,6 +46,8 @@ type link interface {
 	Stamps(dst []udp.Sent, wait time.Duration) []udp.Sent
 	Refresh() ([]udp.Change, error)
 	OnLink(addr netip.Addr, iface int) bool
+	Shield(f netproto.Frame) error
+	Dropped() udp.Dropped
 	Close() error
 }
 
@@ -67,7 +68,8 @@ type driver struct {
 	watch func(node.Effect) // sees every effect; nil = nobody looks
 	heed  func(node.Input)  // sees every input before the node does; nil = nobody looks
 
-	packets chan udp.Packet
+	gate    *gate
+	group   uint32
 	asks    chan func()
 	ended   chan struct{} // closed when run is over
 	queue   []node.Sent   // stamps to hand to the node
@@ -94,8 +96,8 @@ type driver struct {
 // begin makes a driver and its node, which starts from the clock's present reading.
 func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*driver, error) {
 	d := &driver{
-		clock: clock, link: l, log: log,
-		packets: make(chan udp.Packet, backlog), asks: make(chan func()), ended: make(chan struct{}),
+		clock: clock, link: l, log: log, gate: newGate(), group: cfg.Group,
+		asks: make(chan func()), ended: make(chan struct{}),
 		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
 		rings: make(chan *netproto.Ring), sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
 		otherSaid: limiter{every: 24 * time.Hour},
@@ -108,8 +110,33 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 	d.sharp = r
 	at := d.moment(r)
 	d.overslept() // from here on
+	d.gate.hold(cfg.Ring)
 	d.node, err = node.New(cfg, at)
 	return d, err
+}
+
+// shield has the kernel refuse what is of no packet of the group, whatever its key: a host with another key file, which sends a packet
+// a second, has to be named, and whoever means ill has heard the id of the right one.
+func (d *driver) shield() {
+	err := d.link.Shield(netproto.FrameOf(d.group))
+	switch {
+	case err == nil:
+		d.log.Info("the kernel refuses what is not of this group")
+	case errors.Is(err, errors.ErrUnsupported):
+		d.log.Info("this system has no filters on sockets: a flood costs more")
+	default:
+		d.log.Warn("the kernel takes no filter: a flood costs more", "err", err)
+	}
+}
+
+// status is the node's, with what was dropped before it got there.
+func (d *driver) status() node.Status {
+	s := d.node.Status()
+	d.gate.count(&s.Drops)
+	lost := d.link.Dropped()
+	s.Drops[node.DropKernel] += lost.Kernel
+	s.Drops[node.DropAstray] += lost.Destination + lost.Interface + lost.Unknown
+	return s
 }
 
 // run serves the node until ctx ends or the clock or a socket fails for good. It closes the link. At a clean end a master hands
@@ -118,11 +145,12 @@ func (d *driver) run(ctx context.Context) error {
 	defer close(d.ended)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	d.shield()
 	failed := make(chan error, 2)
 	var readers sync.WaitGroup
 	for _, receive := range []func([]byte) (udp.Packet, error){d.link.ReceiveGroup, d.link.ReceiveUnicast} {
 		readers.Go(func() {
-			if err := d.read(ctx, receive); err != nil {
+			if err := d.gate.reader(receive).read(ctx); err != nil {
 				failed <- err
 			}
 		})
@@ -159,8 +187,9 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			return nil
 		case err = <-failed:
 			return fmt.Errorf("receiving: %w", err)
-		case p := <-d.packets:
+		case p := <-d.gate.queue:
 			err = d.handle(d.inputOf(p))
+			d.gate.release(p)
 		case <-alarm.C:
 			err = d.tick()
 		case <-refresh.C:
@@ -175,7 +204,7 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			d.doubt = true
 			err = d.handle(tick)
 		case ring := <-d.rings:
-			err = d.handle(func(node.Moment) node.Input { return node.Keys{Ring: ring} })
+			err = d.rekey(ring)
 		case ask := <-d.asks:
 			ask()
 			continue
@@ -185,6 +214,12 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 		}
 		alarm.Reset(d.untilNext())
 	}
+}
+
+// rekey puts other keys into force: first where packets come in, so that none under them is lost.
+func (d *driver) rekey(ring *netproto.Ring) error {
+	d.gate.hold(ring)
+	return d.handle(func(node.Moment) node.Input { return node.Keys{Ring: ring} })
 }
 
 // untilNext is how long the driver may sleep from its latest moment on. Only what the node has handled makes a new one.
@@ -413,33 +448,12 @@ func (d *driver) refresh() {
 
 // tellOthers says that another group is on the wire, which may be meant, or a name that is not the same everywhere.
 func (d *driver) tellOthers() {
-	dropped := d.node.Status().Drops[node.DropGroup]
+	dropped := d.status().Drops[node.DropGroup]
 	if dropped > d.others && d.otherSaid.allow() {
 		d.log.Info("nodes of another group are on this network, and are not heard: if they belong to this LAN, give all the same group",
 			"dropped", dropped)
 	}
 	d.others = dropped
-}
-
-// read carries datagrams from a socket to the loop until the socket is closed.
-func (d *driver) read(ctx context.Context, receive func([]byte) (udp.Packet, error)) error {
-	for {
-		p, err := receive(make([]byte, datagramSize))
-		if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
-			return nil
-		}
-		if errors.Is(err, udp.ErrTemporary) {
-			continue // the socket is good: receive has rested, and counted
-		}
-		if err != nil {
-			return err
-		}
-		select {
-		case d.packets <- p:
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // ask runs f in the driver's goroutine and waits for it. It is false if the driver or ctx ended first: then f never runs.

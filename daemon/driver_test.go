@@ -226,8 +226,8 @@ func TestCancel(t *testing.T) {
 					m.ask(ctx, func() { // keeps the loop from looking at ctx until both readers have
 						cancel()
 						for range busy {
-							m.link.group <- udp.Packet{}
-							m.link.unicast <- udp.Packet{}
+							m.link.group <- from(1, sealed(nil, m.group))
+							m.link.unicast <- from(1, sealed(nil, m.group))
 						}
 						time.Sleep(time.Millisecond)
 					})

@@ -62,6 +62,7 @@ type memoryLAN struct {
 	mu    sync.Mutex
 	rng   *rand.Rand
 	links []*memoryLink
+	ring  *netproto.Ring // its members' keys; nil = the null key
 }
 
 func newMemoryLAN() *memoryLAN {
@@ -102,6 +103,8 @@ type memoryLink struct {
 	changes  []udp.Change
 	refusal  error // of Refresh
 	closing  error // of Close
+	frames   []netproto.Frame
+	exposed  error // of Shield
 }
 
 // link adds a link to the LAN.
@@ -228,6 +231,18 @@ func (l *memoryLink) OnLink(netip.Addr, int) bool {
 	return !l.strange
 }
 
+// Shield shields nothing: what comes is checked all the same.
+func (l *memoryLink) Shield(f netproto.Frame) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.frames = append(l.frames, f)
+	return l.exposed
+}
+
+func (l *memoryLink) Dropped() udp.Dropped {
+	return udp.Dropped{Kernel: 5, Interface: 2, Destination: 1}
+}
+
 func (l *memoryLink) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return l.closing
@@ -281,7 +296,7 @@ func memberOf(t *testing.T, l *memoryLink, clock sysclock.VirtualConfig, broken 
 	}
 	rng := rand.New(rand.NewPCG(7, uint64(i)))
 	n := nodeConfig(cfg, &state{id: netproto.ID(i + 1), boot: "test"}, m.virtual)
-	n.Start, n.Random = uint32(i+1), rng.Uint64
+	n.Start, n.Random, n.Ring = uint32(i+1), rng.Uint64, l.lan.ring.Clone()
 	var err error
 	if m.driver, err = begin(n, kept, l, slog.New(m.journal)); err != nil {
 		t.Fatal(err)

@@ -66,9 +66,8 @@ func openState(dir string, log *slog.Logger) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := strconv.ParseUint(text, 16, 64)
-	if err == nil && id != 0 && len(text) == idDigits { // fewer are half of another id
-		s.id = netproto.ID(id)
+	if id, ok := parseID(text); ok {
+		s.id = id
 		return s, nil
 	}
 	if text != "" {
@@ -76,6 +75,18 @@ func openState(dir string, log *slog.Logger) (*state, error) {
 	}
 	s.id = newID()
 	return s, s.write(idFile, s.id.String())
+}
+
+// parseID reads the line of the file with the id.
+func parseID(text string) (id netproto.ID, ok bool) {
+	n, err := strconv.ParseUint(text, 16, 64)
+	return netproto.ID(n), err == nil && n != 0 && len(text) == idDigits // fewer are half of another id
+}
+
+// parseTerm reads the line of the file with the term.
+func parseTerm(text string) (term uint64, ok bool) {
+	term, err := strconv.ParseUint(text, 10, 64)
+	return term, err == nil && term <= netproto.MaxTerm
 }
 
 func newID() netproto.ID {
@@ -116,8 +127,8 @@ func (s *state) readTerm(log *slog.Logger) error {
 	if err != nil || text == "" {
 		return err
 	}
-	term, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || term > netproto.MaxTerm {
+	term, ok := parseTerm(text)
+	if !ok {
 		log.Warn("the file with the last term is damaged: ignored", "file", s.path(termFile))
 		return nil
 	}

@@ -430,6 +430,7 @@ type logEntry struct {
 	Level, Msg   string
 	KernelStamps bool `json:"kernel_stamps"`
 	Reason       string
+	ID           string
 	Count        int
 }
 

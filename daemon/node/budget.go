@@ -9,19 +9,22 @@ const (
 	budgetRate  = 64
 )
 
-// budget is a bucket of answers. Its zero value is full.
-type budget struct {
+// Budget is a bucket of what may be done so many times at once, and so many times a second ever after. Its zero value is full.
+type Budget struct {
 	spent float64
 	at    time.Duration
 }
 
-// take spends an answer, if there is one left.
-func (b *budget) take(now time.Duration) bool {
-	b.spent = max(0, b.spent-budgetRate*(now-b.at).Seconds())
+// Take spends one, if there is one left: burst at once, rate a second.
+func (b *Budget) Take(now time.Duration, burst, rate float64) bool {
+	b.spent = max(0, b.spent-rate*(now-b.at).Seconds())
 	b.at = now
-	if b.spent+1 > budgetBurst {
+	if b.spent+1 > burst {
 		return false
 	}
 	b.spent++
 	return true
 }
+
+// mayAnswer spends of the answers to packets that anybody may send.
+func (n *Node) mayAnswer() bool { return n.budget.Take(n.at.Now, budgetBurst, budgetRate) }

@@ -30,12 +30,16 @@ const (
 	DropUntrusted             // of a node that may not be master here
 	DropExcluded              // of a node that has been excluded
 	DropStepping              // came while the own clock was being stepped
+	DropCrowding              // more than its source may send while the queue is half full
+	DropAstray                // addressed to somebody else, or of an interface that is not in use
+	DropKernel                // thrown away by the kernel: by the filter, or because the queue was full
 	DropCount                 // how many reasons there are
 )
 
 var dropNames = [DropCount]string{
 	"truncated", "oversized", "foreign", "key", "kind", "value", "group", "own", "duplicate", "stale",
-	"unasked", "dry", "role", "range", "full", "busy", "untrusted", "excluded", "stepping",
+	"unasked", "dry", "role", "range", "full", "busy", "untrusted", "excluded", "stepping", "crowding",
+	"astray", "kernel",
 }
 
 // String names the reason as logs and status show it.

@@ -166,7 +166,7 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		n.dropRepeated(h.Seq == s.seq)
 		return
 	}
-	if m := n.follow.master; (m == nil || m.id != h.Sender || m.start != h.Start) && !n.budget.take(n.at.Now) {
+	if m := n.follow.master; (m == nil || m.id != h.Sender || m.start != h.Start) && !n.mayAnswer() {
 		n.drop(DropBusy) // strangers never use up what is the master's
 		return
 	}

@@ -49,7 +49,7 @@ type Node struct {
 
 	rotation rotation
 	follow   *follower // without office: nil in a master
-	budget   budget    // of answers to packets that anybody may send
+	budget   Budget    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others
 	entries  [netproto.MaxEntries]netproto.Entry
 }

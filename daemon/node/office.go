@@ -145,7 +145,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 	default:
 		return
 	}
-	if !n.budget.take(n.at.Now) {
+	if !n.mayAnswer() {
 		n.drop(DropBusy)
 		return
 	}

@@ -84,6 +84,7 @@ type control struct {
 	iface   int        // index of the interface it came in on; 0 when the kernel did not say
 	stamp   int64      // kernel receive stamp, ns since the Unix epoch
 	stamped bool       // stamp is set
+	lost    uint32     // datagrams that the kernel has dropped at this socket so far, modulo 2^32; 0 when it did not say
 }
 
 // The numbers below are each platform's own. They stand here and not in x/sys's names because those exist
@@ -97,6 +98,7 @@ const (
 	linuxPktinfo6        = 50 // IPV6_PKTINFO
 	linuxRecvErr         = 11 // IP_RECVERR
 	linuxRecvErr6        = 25 // IPV6_RECVERR
+	linuxLost            = 40 // SO_RXQ_OVFL
 	linuxTimestamping    = 37 // SCM_TIMESTAMPING, 32-bit seconds on 32-bit machines
 	linuxTimestampingNew = 65 // SCM_TIMESTAMPING_NEW, 64-bit seconds everywhere
 
@@ -122,6 +124,8 @@ func parseLinux(l layout, oob []byte) (c control) {
 			c.pktinfo6(m.data)
 		case m.level == linuxSocket && (m.typ == linuxTimestamping || m.typ == linuxTimestampingNew):
 			c.stamp, c.stamped = softwareStamp(m.data)
+		case m.level == linuxSocket && m.typ == linuxLost && len(m.data) >= 4:
+			c.lost = binary.NativeEndian.Uint32(m.data)
 		}
 	}
 	return c

@@ -2,6 +2,7 @@ package udp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -121,6 +122,19 @@ func TestNoStamp(t *testing.T) {
 	}
 	if ns, ok := unixNano(0, 1); !ok || ns != 1 {
 		t.Errorf("1 ns: got %d, %v", ns, ok)
+	}
+}
+
+// TestLost: the kernel's count of dropped datagrams is read in either layout, and half of one is none.
+func TestLost(t *testing.T) {
+	count := []byte{1, 2, 3, 4}
+	for _, l := range []layout{layoutLinux64, layoutLinux32} {
+		if c := parseLinux(l, l.append(nil, linuxSocket, linuxLost, count)); c.lost != binary.NativeEndian.Uint32(count) {
+			t.Errorf("%+v: read %d", l, c.lost)
+		}
+		if c := parseLinux(l, l.append(nil, linuxSocket, linuxLost, count[:3])); c.lost != 0 {
+			t.Errorf("%+v: read %d of three bytes", l, c.lost)
+		}
 	}
 }
 

@@ -29,17 +29,23 @@ type Packet struct {
 
 // Dropped counts datagrams that no Receive returned, since Listen.
 type Dropped struct {
+	// Kernel is what the kernel threw away: by the Shield, because a queue was full, or for a wrong checksum. Only Linux tells, with
+	// the next datagram that it lets in, and not which of them it was.
+	Kernel      uint64
 	Destination uint64 // addressed to somebody else: not the group, not unicast
 	Interface   uint64 // came in on an interface not in use
 	Unknown     uint64 // the kernel did not tell destination and interface
 }
 
 // drops is Dropped, counted by both readers.
-type drops struct{ destination, iface, unknown atomic.Uint64 }
+type drops struct{ kernel, destination, iface, unknown atomic.Uint64 }
 
 // Dropped gives the counts so far.
 func (c *Conn) Dropped() Dropped {
-	return Dropped{Destination: c.drops.destination.Load(), Interface: c.drops.iface.Load(), Unknown: c.drops.unknown.Load()}
+	return Dropped{
+		Kernel: c.drops.kernel.Load(), Destination: c.drops.destination.Load(),
+		Interface: c.drops.iface.Load(), Unknown: c.drops.unknown.Load(),
+	}
 }
 
 // ReceiveGroup waits for the next datagram addressed to the group that comes in on an interface in use. The node's
@@ -69,6 +75,10 @@ func (c *Conn) receive(s *socket, buf []byte, toGroup bool) (Packet, error) {
 			return Packet{}, fmt.Errorf("%w: %w", ErrTemporary, err)
 		}
 		ctl := parseControl(s.oob[:oobn])
+		if ctl.lost != 0 {
+			c.drops.kernel.Add(uint64(ctl.lost - s.lost))
+			s.lost = ctl.lost
+		}
 		l := c.links.Load()
 		if !c.accept(l, ctl, toGroup) {
 			continue

@@ -64,6 +64,11 @@ func prepare(fd uintptr, o options) (stamps bool, err error) {
 // appendSendControl adds nothing: see sendControl.
 func appendSendControl(dst []byte, _ bool, _ int, _ netip.Addr, _ bool) []byte { return dst }
 
+// bufferOf gives the size of a socket's receive buffer.
+func bufferOf(fd uintptr) (int, error) {
+	return unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
+}
+
 // portTaken tells whether a bind failed because another socket has the port.
 func portTaken(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
 

@@ -63,6 +63,11 @@ func prepare(fd uintptr, o options) (stamps bool, err error) {
 // appendSendControl adds nothing: see sendControl.
 func appendSendControl(dst []byte, _ bool, _ int, _ netip.Addr, _ bool) []byte { return dst }
 
+// bufferOf gives the size of a socket's receive buffer.
+func bufferOf(fd uintptr) (int, error) {
+	return windows.GetsockoptInt(windows.Handle(fd), windows.SOL_SOCKET, windows.SO_RCVBUF)
+}
+
 // portTaken tells whether a bind failed because another socket has the port. Windows says "access denied" when that
 // socket is an exclusive one.
 func portTaken(err error) bool {

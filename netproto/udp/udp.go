@@ -50,10 +50,12 @@ type Config struct {
 const (
 	// hopLimit keeps packets on the link: time from beyond a router is not wanted, and nothing is to leak out.
 	hopLimit = 1
-	// receiveBuffer in bytes: the kernel doubles it and charges some 830 for a small datagram, so about 2,500
-	// replies to one poll fit. The usual default holds 256.
+	// receiveBuffer in bytes. It has to hold what comes while the reader does not run: the scheduler of a busy machine lets it wait
+	// for tens of ms, and the slaves of a large LAN reply in one window. The kernel doubles it and charges some 830 for a small
+	// datagram, so about 2,500 of them fit. The usual default holds 256; the usual limit of those without CAP_NET_ADMIN, which the
+	// service does not have, 512 (net.core.rmem_max). More would only make a flood wait longer before it is dropped.
 	receiveBuffer = 1 << 20
-	// controlSize in bytes is room for a datagram's control messages; packet info and stamp take 152 at most.
+	// controlSize in bytes is room for a datagram's control messages; packet info, stamp and drops take 176 at most.
 	controlSize = 256
 )
 
@@ -71,6 +73,7 @@ type socket struct {
 	p4     *ipv4.PacketConn // set on IPv4 sockets
 	p6     *ipv6.PacketConn // set on IPv6 sockets
 	stamps bool             // the kernel stamps received packets
+	lost   uint32           // what the kernel has dropped, as it told last
 	oob    [controlSize]byte
 }
 
@@ -238,6 +241,16 @@ func (c *Conn) LocalAddr() netip.AddrPort {
 
 // PortTaken tells whether the wanted unicast port was in use by another socket, so that the system chose one.
 func (c *Conn) PortTaken() bool { return c.taken }
+
+// ReceiveBuffer gives the size in bytes of each socket's receive buffer as the system counts it, 0 where it does not say.
+func (c *Conn) ReceiveBuffer() (size int) {
+	_ = c.own.raw.Control(func(fd uintptr) {
+		if n, err := bufferOf(fd); err == nil {
+			size = n
+		}
+	})
+	return size
+}
 
 // KernelStamps tells whether the kernel stamps received packets, and sent ones on at least one interface in use.
 func (c *Conn) KernelStamps() (rx, tx bool) {
