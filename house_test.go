@@ -83,7 +83,7 @@ var testImports = []string{
 // pureStd is what a pure package may import of the standard library: nothing here reads a clock, a file, a socket or
 // the machine. fmt, time, maps and math/rand/v2 can; checkMembers bans what does.
 var pureStd = []string{
-	"bytes", "cmp", "crypto/hmac", "crypto/sha256", "crypto/subtle", "encoding", "encoding/binary", "encoding/hex", "errors",
+	"bytes", "cmp", "crypto/hkdf", "crypto/hmac", "crypto/sha256", "crypto/subtle", "encoding", "encoding/binary", "encoding/hex", "errors",
 	"fmt", "hash", "hash/crc32", "hash/fnv", "io", "iter", "maps", "math", "math/bits", "math/rand/v2", "net/netip",
 	"slices", "sort", "strconv", "strings", "time", "unicode", "unicode/utf8",
 }

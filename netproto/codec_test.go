@@ -171,7 +171,7 @@ func TestEveryFieldIsChecked(t *testing.T) {
 			t.Helper()
 			packet := full(test.table)
 			f.put(packet[blockAt(test.table):], value)
-			if _, _, _, err := decode(packet); err != want {
+			if _, _, _, err := decode(nil, packet); err != want {
 				t.Errorf("%s %s = %#x: %v, want %v", test.table, test.field, value, err, want)
 			}
 		}
@@ -198,11 +198,11 @@ func TestEarlierIsZeroWithoutItsFlag(t *testing.T) {
 	first.Earlier = netproto.Earlier{}
 	for _, name := range []string{"earlier.seq", "earlier.repeat", "earlier.t3", "earlier.t6"} {
 		packet := encode(nil, fullHeader(0), first)
-		if _, _, _, err := decode(packet); err != nil {
+		if _, _, _, err := decode(nil, packet); err != nil {
 			t.Fatal(err)
 		}
 		layouts["reply"].find(t, name).put(packet[netproto.HeaderLen:], 1)
-		if _, _, _, err := decode(packet); err != netproto.ErrValue {
+		if _, _, _, err := decode(nil, packet); err != netproto.ErrValue {
 			t.Errorf("%s = 1 without the flag: %v, want %v", name, err, netproto.ErrValue)
 		}
 	}
@@ -211,11 +211,11 @@ func TestEarlierIsZeroWithoutItsFlag(t *testing.T) {
 // TestAppendKeepsTheEarlierFlagTrue: whatever the caller's flags say, and a block without a round is not sent.
 func TestAppendKeepsTheEarlierFlagTrue(t *testing.T) {
 	reply := fullReply()
-	if h, _, _, err := decode(encode(nil, fullHeader(0), reply)); err != nil || h.Flags != netproto.FlagEarlier {
+	if h, _, _, err := decode(nil, encode(nil, fullHeader(0), reply)); err != nil || h.Flags != netproto.FlagEarlier {
 		t.Errorf("with a block: flags %#x, %v; want %#x", h.Flags, err, netproto.FlagEarlier)
 	}
 	reply.Earlier.Seq = 0
-	h, body, _, err := decode(encode(nil, fullHeader(netproto.FlagEarlier|netproto.FlagDry), reply))
+	h, body, _, err := decode(nil, encode(nil, fullHeader(netproto.FlagEarlier|netproto.FlagDry), reply))
 	if err != nil || h.Flags != netproto.FlagDry {
 		t.Errorf("without a round: flags %#x, %v; want %#x", h.Flags, err, netproto.FlagDry)
 	}
@@ -229,7 +229,7 @@ func TestAppendKeepsTheEarlierFlagTrue(t *testing.T) {
 func TestAppendOwnsKindAndKey(t *testing.T) {
 	h := fullHeader(0)
 	h.Kind, h.KeyID = netproto.KindSetTime, 77
-	got, _, _, err := decode(encode(nil, h, fullAck()))
+	got, _, _, err := decode(nil, encode(nil, h, fullAck()))
 	if err != nil || got.Kind != netproto.KindAck || got.KeyID != 0 {
 		t.Errorf("kind %v, key id %d, %v; want ack, 0", got.Kind, got.KeyID, err)
 	}
@@ -241,7 +241,7 @@ func TestAppendLeavesOutWhatDoesNotFit(t *testing.T) {
 	if len(packet) > netproto.MaxPacket {
 		t.Errorf("%d bytes, at most %d may be sent", len(packet), netproto.MaxPacket)
 	}
-	_, body, _, err := decode(packet)
+	_, body, _, err := decode(nil, packet)
 	if diff := cmp.Diff(any(fullAdjust(netproto.MaxEntries)), body); err != nil || diff != "" {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
@@ -335,12 +335,12 @@ func TestEveryCutIsDropped(t *testing.T) {
 	for _, kind := range kinds {
 		packet := full(kind.String())
 		for n := range len(packet) {
-			if _, _, _, err := decode(packet[:n]); err != netproto.ErrTruncated && err != netproto.ErrLength {
+			if _, _, _, err := decode(nil, packet[:n]); err != netproto.ErrTruncated && err != netproto.ErrLength {
 				t.Errorf("%v cut to %d bytes: %v", kind, n, err)
 			}
 		}
 		for n := 1; n <= len(packet)-netproto.HeaderLen-netproto.TagLen; n++ {
-			if _, _, _, err := decode(cut(packet, n)); err != netproto.ErrTruncated {
+			if _, _, _, err := decode(nil, cut(packet, n)); err != netproto.ErrTruncated {
 				t.Errorf("%v with a body %d bytes short: %v, want %v", kind, n, err, netproto.ErrTruncated)
 			}
 		}
@@ -511,7 +511,7 @@ func TestRoundTrip(t *testing.T) {
 		}
 		tail := rapid.SliceOfN(rapid.Byte(), 0, netproto.MaxPacket-len(packet)).Draw(rt, "tail")
 		for _, p := range [][]byte{packet, withTail(packet, tail...)} {
-			gotHeader, got, _, err := decode(p)
+			gotHeader, got, _, err := decode(nil, p)
 			if err != nil {
 				rt.Fatalf("%v for %+v %+v", err, h, want)
 			}
@@ -531,6 +531,6 @@ func TestDamagedPacketsHaveOneEncoding(t *testing.T) {
 		for range rapid.IntRange(1, 4).Draw(rt, "damages") {
 			packet[rapid.IntRange(0, len(packet)-1).Draw(rt, "at")] = rapid.Byte().Draw(rt, "byte")
 		}
-		checkOneEncoding(rt, packet)
+		checkOneEncoding(rt, nil, packet)
 	})
 }

@@ -10,6 +10,7 @@ var (
 	ErrMagic     = errors.New("packet is not ours")              // the first two bytes are not the magic number
 	ErrVersion   = errors.New("packet has an unknown version")   // not Version
 	ErrLength    = errors.New("packet states a wrong length")    // declared body length against bytes received
+	ErrGroup     = errors.New("packet is of another group")      // not the ring's
 	ErrKey       = errors.New("packet is sealed by unknown key") // key id not held
 	ErrTag       = errors.New("packet has a wrong tag")          // not sealed with the key it names, or altered since
 	ErrKind      = errors.New("packet is of an unknown kind")    // authentic, but not for this version

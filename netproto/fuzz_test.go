@@ -16,10 +16,10 @@ type failer interface {
 
 // checkOneEncoding holds for any bytes: they are dropped with one of the known reasons, or they are what the code itself
 // would write, but for a tail.
-func checkOneEncoding(t failer, packet []byte) {
+func checkOneEncoding(t failer, ring *netproto.Ring, packet []byte) {
 	t.Helper()
 	before := bytes.Clone(packet)
-	h, body, known, err := decode(packet)
+	h, body, known, err := decode(ring, packet)
 	if !bytes.Equal(before, packet) {
 		t.Fatalf("parsing changed the packet:\n%x\n%x", before, packet)
 	}
@@ -38,6 +38,7 @@ func checkOneEncoding(t failer, packet []byte) {
 		end := netproto.HeaderLen + known
 		again = withTail(again, packet[end:end+tail]...)
 	}
+	ring.Seal(again, h.KeyID)
 	if !bytes.Equal(again, packet) {
 		t.Fatalf("accepted\n%x\nre-encoded\n%x", packet, again)
 	}
@@ -49,7 +50,24 @@ func FuzzOpen(f *testing.F) {
 		packet, _ := readVector(f, filepath.Join("testdata", name))
 		f.Add(packet)
 	}
-	f.Fuzz(func(t *testing.T, packet []byte) { checkOneEncoding(t, packet) })
+	f.Fuzz(func(t *testing.T, packet []byte) { checkOneEncoding(t, nil, packet) })
+}
+
+// FuzzRing feeds whole packets to a node with keys, as they are and sealed: a fuzzer guesses no tag.
+func FuzzRing(f *testing.F) {
+	for _, name := range vectorNames(f) {
+		packet, _ := readVector(f, filepath.Join("testdata", name))
+		f.Add(packet, false)
+		f.Add(packet, true)
+	}
+	ring := testRing(f)
+	f.Fuzz(func(t *testing.T, packet []byte, seal bool) {
+		if seal && len(packet) >= netproto.HeaderLen+netproto.TagLen {
+			packet = bytes.Clone(packet)
+			ring.Seal(packet, ring.Newest())
+		}
+		checkOneEncoding(t, ring, packet)
+	})
 }
 
 // FuzzBody feeds bodies in a frame that is right, so that the fuzzer spends its time behind Open's checks.
@@ -63,7 +81,7 @@ func FuzzBody(f *testing.F) {
 		packet[3], packet[6], packet[7] = kind, byte(flags>>8), byte(flags)
 		packet = append(append(packet, body...), make([]byte, netproto.TagLen)...)
 		if len(packet) <= netproto.MaxPacket {
-			checkOneEncoding(t, declare(packet))
+			checkOneEncoding(t, nil, declare(packet))
 		}
 	})
 }

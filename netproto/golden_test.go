@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,6 +24,7 @@ type goldenVector struct {
 	header    netproto.Header
 	body      any
 	tail      []byte
+	ring      *netproto.Ring // that seals it, under header.KeyID; nil = the null key
 }
 
 const unknownFlags netproto.Flags = 0xFE00
@@ -36,47 +38,47 @@ func goldenVectors() []goldenVector {
 	voter := fullHeader(netproto.FlagVoter)
 	return []goldenVector{
 		{"poll-minimal", "smallest valid values, not founded", small,
-			netproto.Poll{Nonce: 1, Interval: 1, Window: 1, Slots: 1, Members: 1, Phase: netproto.PhaseGathering}, nil},
-		{"poll-full", "every field filled", voter, fullPoll(), nil},
+			netproto.Poll{Nonce: 1, Interval: 1, Window: 1, Slots: 1, Members: 1, Phase: netproto.PhaseGathering}, nil, nil},
+		{"poll-full", "every field filled", voter, fullPoll(), nil, nil},
 		{"poll-limits", "every field at its largest; unknown flags", limit,
 			netproto.Poll{Nonce: 1<<64 - 1, Interval: 1<<32 - 1, Window: 1<<32 - 1, Slots: 1<<16 - 1, Members: 1<<16 - 1,
-				Priority: 255, Phase: netproto.PhaseHolding}, nil},
-		{"poll-tail", "a body 8 bytes longer than known", voter, fullPoll(), []byte("tomorrow")},
-		{"reply-minimal", "first contact: no master, no earlier block", small, netproto.Reply{Echo: 1, Nonce: 2}, nil},
+				Priority: 255, Phase: netproto.PhaseHolding}, nil, nil},
+		{"poll-tail", "a body 8 bytes longer than known", voter, fullPoll(), []byte("tomorrow"), nil},
+		{"reply-minimal", "first contact: no master, no earlier block", small, netproto.Reply{Echo: 1, Nonce: 2}, nil, nil},
 		{"reply-full", "repeat 4 with an earlier block, negative residual and rate",
-			fullHeader(netproto.FlagVoter | netproto.FlagKernelRX | netproto.FlagKernelTX | netproto.FlagFitted), fullReply(), nil},
+			fullHeader(netproto.FlagVoter | netproto.FlagKernelRX | netproto.FlagKernelTX | netproto.FlagFitted), fullReply(), nil, nil},
 		{"reply-limits", "stamps and spans at their limits", limit,
 			netproto.Reply{Echo: 1<<64 - 1, Nonce: 1<<64 - 1, T2: netproto.MaxStamp, T3: 0, Residual: -netproto.MaxSpan,
 				Rate: -netproto.MaxRate, Bound: netproto.MaxSpan, Master: 1<<64 - 1, Repeat: 255, Priority: 255,
-				Earlier: netproto.Earlier{Seq: 1<<32 - 1, Repeat: 255, T3: netproto.MaxStamp, T6: netproto.MaxStamp}}, nil},
-		{"reply-tail", "a body 1 byte longer than known", fullHeader(netproto.FlagDry | unknownFlags), fullReply(), []byte{0xFF}},
-		{"ack-minimal", "last Ack of a round", small, netproto.Ack{Echo: 1}, nil},
-		{"ack-again", "asks for another Reply", fullHeader(netproto.FlagVoter | netproto.FlagAgain), fullAck(), nil},
-		{"ack-tail", "a body 4 bytes longer than known", voter, fullAck(), []byte{0, 0, 0, 0}},
+				Earlier: netproto.Earlier{Seq: 1<<32 - 1, Repeat: 255, T3: netproto.MaxStamp, T6: netproto.MaxStamp}}, nil, nil},
+		{"reply-tail", "a body 1 byte longer than known", fullHeader(netproto.FlagDry | unknownFlags), fullReply(), []byte{0xFF}, nil},
+		{"ack-minimal", "last Ack of a round", small, netproto.Ack{Echo: 1}, nil, nil},
+		{"ack-again", "asks for another Reply", fullHeader(netproto.FlagVoter | netproto.FlagAgain), fullAck(), nil, nil},
+		{"ack-tail", "a body 4 bytes longer than known", voter, fullAck(), []byte{0, 0, 0, 0}, nil},
 		{"adjust-minimal", "no entry", small,
-			netproto.Adjust{Members: 1, Parts: 1, Phase: netproto.PhaseHolding}, nil},
+			netproto.Adjust{Members: 1, Parts: 1, Phase: netproto.PhaseHolding}, nil, nil},
 		{"adjust-founding", "master 3:00, slaves 3:25 and 2:50 → 3:05: the slaves' deltas, −20 and +15 minutes", voter,
-			foundingAdjust(), nil},
-		{"adjust-negative", "negative rotation, phase and delta", voter, negativeAdjust(), nil},
-		{"adjust-max", "34 entries, second part of two", voter, fullAdjust(netproto.MaxEntries), nil},
-		{"adjust-tail", "one entry and 16 bytes behind it", voter, fullAdjust(1), []byte("sixteen bytes on")},
+			foundingAdjust(), nil, nil},
+		{"adjust-negative", "negative rotation, phase and delta", voter, negativeAdjust(), nil, nil},
+		{"adjust-max", "34 entries, second part of two", voter, fullAdjust(netproto.MaxEntries), nil, nil},
+		{"adjust-tail", "one entry and 16 bytes behind it", voter, fullAdjust(1), []byte("sixteen bytes on"), nil},
 		{"candidate-minimal", "smallest valid values: no master known, no round taken part in", small,
-			netproto.Candidate{Nonce: 1, Priority: 1}, nil},
-		{"candidate-full", "every field filled, of a voter", voter, fullCandidate(), nil},
+			netproto.Candidate{Nonce: 1, Priority: 1}, nil, nil},
+		{"candidate-full", "every field filled, of a voter", voter, fullCandidate(), nil, nil},
 		{"candidate-limits", "every field at its largest; unknown flags", limit,
-			netproto.Candidate{Nonce: 1<<64 - 1, Master: 1<<64 - 1, Rounds: 1<<32 - 1, Priority: 255}, nil},
-		{"candidate-tail", "a body 8 bytes longer than known", voter, fullCandidate(), []byte("tomorrow")},
-		{"claim-minimal", "smallest valid values: no master, no voter, priority 0", small, netproto.Claim{Echo: 1}, nil},
-		{"claim-full", "a master that 7 voting members obey", voter, fullClaim(), nil},
+			netproto.Candidate{Nonce: 1<<64 - 1, Master: 1<<64 - 1, Rounds: 1<<32 - 1, Priority: 255}, nil, nil},
+		{"candidate-tail", "a body 8 bytes longer than known", voter, fullCandidate(), []byte("tomorrow"), nil},
+		{"claim-minimal", "smallest valid values: no master, no voter, priority 0", small, netproto.Claim{Echo: 1}, nil, nil},
+		{"claim-full", "a master that 7 voting members obey", voter, fullClaim(), nil, nil},
 		{"claim-candidate", "a candidate of higher rank: no master, no voter", voter,
-			netproto.Claim{Echo: 0x1112131415161718, Rounds: 0x61626364, Priority: 200}, nil},
+			netproto.Claim{Echo: 0x1112131415161718, Rounds: 0x61626364, Priority: 200}, nil, nil},
 		{"claim-limits", "every field at its largest; unknown flags", limit,
-			netproto.Claim{Echo: 1<<64 - 1, Master: 1<<64 - 1, Rounds: 1<<32 - 1, Voters: 1<<16 - 1, Priority: 255}, nil},
-		{"claim-tail", "a body 3 bytes longer than known", voter, fullClaim(), []byte{1, 2, 3}},
-		{"resign-minimal", "names nobody", small, netproto.Resign{}, nil},
-		{"resign-full", "names a successor", voter, fullResign(), nil},
-		{"resign-limits", "every field at its largest; unknown flags", limit, netproto.Resign{Successor: 1<<64 - 1}, nil},
-		{"resign-tail", "a body 2 bytes longer than known", voter, fullResign(), []byte{0xFF, 0}},
+			netproto.Claim{Echo: 1<<64 - 1, Master: 1<<64 - 1, Rounds: 1<<32 - 1, Voters: 1<<16 - 1, Priority: 255}, nil, nil},
+		{"claim-tail", "a body 3 bytes longer than known", voter, fullClaim(), []byte{1, 2, 3}, nil},
+		{"resign-minimal", "names nobody", small, netproto.Resign{}, nil, nil},
+		{"resign-full", "names a successor", voter, fullResign(), nil, nil},
+		{"resign-limits", "every field at its largest; unknown flags", limit, netproto.Resign{Successor: 1<<64 - 1}, nil, nil},
+		{"resign-tail", "a body 2 bytes longer than known", voter, fullResign(), []byte{0xFF, 0}, nil},
 	}
 }
 
@@ -104,6 +106,7 @@ func (v goldenVector) packet() []byte {
 	if v.tail != nil {
 		p = withTail(p, v.tail...)
 	}
+	v.ring.Seal(p, v.header.KeyID)
 	return p
 }
 
@@ -137,6 +140,7 @@ type badVector struct {
 	name, why string
 	reason    error
 	bytes     []byte
+	ring      *netproto.Ring // that opens it
 }
 
 func badVectors() []badVector {
@@ -153,63 +157,63 @@ func badVectors() []badVector {
 	}
 	const body, zero = netproto.HeaderLen, "\x00\x00\x00\x00\x00\x00\x00\x00"
 	return []badVector{
-		{"bad-empty", "no byte at all", netproto.ErrTruncated, nil},
-		{"bad-short", "63 bytes", netproto.ErrTruncated, poll[:63]},
-		{"bad-long", "1233 bytes", netproto.ErrOversized, withTail(adjust, make([]byte, 1233-len(adjust))...)},
-		{"bad-magic", "\"MU\"", netproto.ErrMagic, set(poll, 1, 'U')},
-		{"bad-version", "version 2", netproto.ErrVersion, set(poll, 2, 2)},
-		{"bad-length-more", "declares a byte more than there is", netproto.ErrLength, set(poll, 5, 25)},
-		{"bad-length-less", "declares a byte less", netproto.ErrLength, set(poll, 5, 23)},
-		{"bad-key", "key id 1", netproto.ErrKey, set(poll, 15, 1)},
-		{"bad-tag", "one bit of the tag", netproto.ErrTag, set(poll, len(poll)-1, 1)},
+		{"bad-empty", "no byte at all", netproto.ErrTruncated, nil, nil},
+		{"bad-short", "63 bytes", netproto.ErrTruncated, poll[:63], nil},
+		{"bad-long", "1233 bytes", netproto.ErrOversized, withTail(adjust, make([]byte, 1233-len(adjust))...), nil},
+		{"bad-magic", "\"MU\"", netproto.ErrMagic, set(poll, 1, 'U'), nil},
+		{"bad-version", "version 2", netproto.ErrVersion, set(poll, 2, 2), nil},
+		{"bad-length-more", "declares a byte more than there is", netproto.ErrLength, set(poll, 5, 25), nil},
+		{"bad-length-less", "declares a byte less", netproto.ErrLength, set(poll, 5, 23), nil},
+		{"bad-key", "key id 1", netproto.ErrKey, set(poll, 15, 1), nil},
+		{"bad-tag", "one bit of the tag", netproto.ErrTag, set(poll, len(poll)-1, 1), nil},
 		{"bad-tag-first", "wrong tag, unknown kind and sender 0: the tag is judged first", netproto.ErrTag,
-			set(set(set(poll, len(poll)-16, 0x80), 3, 9), 16, []byte(zero)...)},
-		{"bad-kind-zero", "kind 0", netproto.ErrKind, set(poll, 3, 0)},
-		{"bad-kind-set-time", "reserved kind 7", netproto.ErrKind, set(poll, 3, 7)},
-		{"bad-kind-nine", "kind 9", netproto.ErrKind, set(poll, 3, 9)},
-		{"bad-sender", "sender 0", netproto.ErrValue, set(poll, 16, []byte(zero)...)},
-		{"bad-seq", "seq 0", netproto.ErrValue, set(poll, 28, 0, 0, 0, 0)},
-		{"bad-poll-short", "body of 23 bytes", netproto.ErrTruncated, cut(poll, 1)},
-		{"bad-poll-window", "window longer than the interval", netproto.ErrValue, set(poll, body+12, 0x00, 0x0F, 0x42, 0x41)},
-		{"bad-reply-short", "body of 111 bytes", netproto.ErrTruncated, cut(reply, 1)},
-		{"bad-reply-stamp", "t2 = 2^62", netproto.ErrValue, set(reply, body+16, 0x40, 0, 0, 0, 0, 0, 0, 0)},
-		{"bad-reply-flag", "flag earlier, empty block", netproto.ErrValue, set(encode(nil, h, firstReply), 7, 0x42)},
-		{"bad-reply-block", "earlier block, no flag", netproto.ErrValue, set(reply, 7, 0x02)},
-		{"bad-ack-short", "body of 15 bytes", netproto.ErrTruncated, cut(ack, 1)},
-		{"bad-ack-reserved", "last reserved byte 1", netproto.ErrValue, set(ack, body+15, 1)},
-		{"bad-adjust-short", "body of 63 bytes", netproto.ErrTruncated, cut(adjust, netproto.EntryLen+1)},
-		{"bad-adjust-count", "count 35", netproto.ErrValue, set(adjust, body+39, 35)},
-		{"bad-adjust-missing", "count 2, one entry", netproto.ErrTruncated, set(adjust, body+39, 2)},
-		{"bad-adjust-standing", "standing 5 in the last entry", netproto.ErrValue, set(adjust, body+64+30, 5)},
-		{"bad-candidate-short", "body of 23 bytes", netproto.ErrTruncated, cut(candidate, 1)},
-		{"bad-candidate-nonce", "nonce 0", netproto.ErrValue, set(candidate, body, []byte(zero)...)},
-		{"bad-candidate-priority", "priority 0: its sender never stands", netproto.ErrValue, set(candidate, body+20, 0)},
-		{"bad-candidate-reserved", "last reserved byte 1", netproto.ErrValue, set(candidate, body+23, 1)},
-		{"bad-claim-short", "body of 23 bytes", netproto.ErrTruncated, cut(claim, 1)},
-		{"bad-claim-echo", "echo 0", netproto.ErrValue, set(claim, body, []byte(zero)...)},
-		{"bad-claim-reserved", "reserved byte 1", netproto.ErrValue, set(claim, body+23, 1)},
-		{"bad-resign-short", "body of 7 bytes", netproto.ErrTruncated, cut(resign, 1)},
+			set(set(set(poll, len(poll)-16, 0x80), 3, 9), 16, []byte(zero)...), nil},
+		{"bad-kind-zero", "kind 0", netproto.ErrKind, set(poll, 3, 0), nil},
+		{"bad-kind-set-time", "reserved kind 7", netproto.ErrKind, set(poll, 3, 7), nil},
+		{"bad-kind-nine", "kind 9", netproto.ErrKind, set(poll, 3, 9), nil},
+		{"bad-sender", "sender 0", netproto.ErrValue, set(poll, 16, []byte(zero)...), nil},
+		{"bad-seq", "seq 0", netproto.ErrValue, set(poll, 28, 0, 0, 0, 0), nil},
+		{"bad-poll-short", "body of 23 bytes", netproto.ErrTruncated, cut(poll, 1), nil},
+		{"bad-poll-window", "window longer than the interval", netproto.ErrValue, set(poll, body+12, 0x00, 0x0F, 0x42, 0x41), nil},
+		{"bad-reply-short", "body of 111 bytes", netproto.ErrTruncated, cut(reply, 1), nil},
+		{"bad-reply-stamp", "t2 = 2^62", netproto.ErrValue, set(reply, body+16, 0x40, 0, 0, 0, 0, 0, 0, 0), nil},
+		{"bad-reply-flag", "flag earlier, empty block", netproto.ErrValue, set(encode(nil, h, firstReply), 7, 0x42), nil},
+		{"bad-reply-block", "earlier block, no flag", netproto.ErrValue, set(reply, 7, 0x02), nil},
+		{"bad-ack-short", "body of 15 bytes", netproto.ErrTruncated, cut(ack, 1), nil},
+		{"bad-ack-reserved", "last reserved byte 1", netproto.ErrValue, set(ack, body+15, 1), nil},
+		{"bad-adjust-short", "body of 63 bytes", netproto.ErrTruncated, cut(adjust, netproto.EntryLen+1), nil},
+		{"bad-adjust-count", "count 35", netproto.ErrValue, set(adjust, body+39, 35), nil},
+		{"bad-adjust-missing", "count 2, one entry", netproto.ErrTruncated, set(adjust, body+39, 2), nil},
+		{"bad-adjust-standing", "standing 5 in the last entry", netproto.ErrValue, set(adjust, body+64+30, 5), nil},
+		{"bad-candidate-short", "body of 23 bytes", netproto.ErrTruncated, cut(candidate, 1), nil},
+		{"bad-candidate-nonce", "nonce 0", netproto.ErrValue, set(candidate, body, []byte(zero)...), nil},
+		{"bad-candidate-priority", "priority 0: its sender never stands", netproto.ErrValue, set(candidate, body+20, 0), nil},
+		{"bad-candidate-reserved", "last reserved byte 1", netproto.ErrValue, set(candidate, body+23, 1), nil},
+		{"bad-claim-short", "body of 23 bytes", netproto.ErrTruncated, cut(claim, 1), nil},
+		{"bad-claim-echo", "echo 0", netproto.ErrValue, set(claim, body, []byte(zero)...), nil},
+		{"bad-claim-reserved", "reserved byte 1", netproto.ErrValue, set(claim, body+23, 1), nil},
+		{"bad-resign-short", "body of 7 bytes", netproto.ErrTruncated, cut(resign, 1), nil},
 	}
 }
 
 var reasonNames = map[error]string{
 	netproto.ErrTruncated: "ErrTruncated", netproto.ErrOversized: "ErrOversized", netproto.ErrMagic: "ErrMagic",
 	netproto.ErrVersion: "ErrVersion", netproto.ErrLength: "ErrLength", netproto.ErrKey: "ErrKey",
-	netproto.ErrTag: "ErrTag", netproto.ErrKind: "ErrKind", netproto.ErrValue: "ErrValue",
+	netproto.ErrGroup: "ErrGroup", netproto.ErrTag: "ErrTag", netproto.ErrKind: "ErrKind", netproto.ErrValue: "ErrValue",
 }
 
 // TestGoldenVectors: PROTOCOL.md section 14, first table. The bytes of each file are what the code writes, mean what the
 // table says, and lie where PROTOCOL.md says.
 func TestGoldenVectors(t *testing.T) {
 	layouts := protocolLayouts(t)
-	for _, v := range goldenVectors() {
+	for _, v := range slices.Concat(goldenVectors(), keyedVectors(t)) {
 		t.Run(v.name, func(t *testing.T) {
 			want := v.packet()
 			packet := vectorFile(t, v.name, renderPacket(layouts, v.why, v.wantHeader(), want))
 			if !bytes.Equal(packet, want) {
 				t.Fatalf("file holds\n%x\nthe code writes\n%x", packet, want)
 			}
-			h, body, known, err := decode(packet)
+			h, body, known, err := decode(v.ring, packet)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -229,13 +233,13 @@ func TestGoldenVectors(t *testing.T) {
 
 // TestBadVectors: PROTOCOL.md section 14, second table.
 func TestBadVectors(t *testing.T) {
-	for _, v := range badVectors() {
+	for _, v := range slices.Concat(badVectors(), keyedBadVectors(t)) {
 		t.Run(v.name, func(t *testing.T) {
 			packet := vectorFile(t, v.name, renderBad(v))
 			if !bytes.Equal(packet, v.bytes) {
 				t.Fatalf("file holds\n%x\nwant\n%x", packet, v.bytes)
 			}
-			h, body, _, err := decode(packet)
+			h, body, _, err := decode(v.ring, packet)
 			if err != v.reason {
 				t.Fatalf("dropped as %v, want %v (header %+v, body %+v)", err, v.reason, h, body)
 			}
@@ -246,10 +250,10 @@ func TestBadVectors(t *testing.T) {
 // TestVectorFilesAreAllUsed: no file without a row in a table, here and in PROTOCOL.md, and no table without files.
 func TestVectorFilesAreAllUsed(t *testing.T) {
 	rows := make(map[string]string)
-	for _, v := range goldenVectors() {
+	for _, v := range slices.Concat(goldenVectors(), keyedVectors(t)) {
 		rows[v.name+".hex"] = fmt.Sprintf("| `%s.hex` | %s |", v.name, v.why)
 	}
-	for _, v := range badVectors() {
+	for _, v := range slices.Concat(badVectors(), keyedBadVectors(t)) {
 		rows[v.name+".hex"] = fmt.Sprintf("| `%s.hex` | `%s` | %s |", v.name, reasonNames[v.reason], v.why)
 	}
 	text := protocolText(t)
@@ -284,9 +288,9 @@ func TestEachKindHasVectors(t *testing.T) {
 			tails[v.wantHeader().Kind]++
 		}
 	}
-	for _, v := range badVectors() {
+	for _, v := range slices.Concat(badVectors(), keyedBadVectors(t)) {
 		reasons[v.reason] = true
-		if h, _, err := netproto.Open(v.bytes); err == nil && v.reason == netproto.ErrTruncated {
+		if h, _, err := v.ring.Open(v.bytes); err == nil && v.reason == netproto.ErrTruncated {
 			short[h.Kind]++
 		}
 	}

@@ -17,7 +17,8 @@ const (
 	MaxPacket = 1280 - 40 - 8
 
 	magic   = 0x4D54 // "MT"; tells a stray packet of another program on the port from a damaged one of ours
-	keyIDAt = 12     // where the header holds the key id: seal and verify need it before the header is parsed
+	groupAt = 8      // where the header holds the group and the key id: they choose the key before the header is parsed
+	keyIDAt = 12
 )
 
 // Largest magnitudes on the wire. Both end at 2^62 so that no formula of the round overflows an int64: the sum of two
@@ -34,16 +35,30 @@ const (
 	MaxSpan int64 = 1<<62 - 1
 )
 
-// Open checks one received packet and takes it apart: length, magic, version, declared length, key, tag, and only then
-// the header's fields. The body aliases packet. On an error, one of this package's unwrapped, header and body are zero.
+// Open opens a packet under the null key, as a nil Ring does: whoever sent it.
+func Open(packet []byte) (h Header, body []byte, err error) { return (*Ring)(nil).Open(packet) }
+
+// Open checks one received packet and takes it apart: length, magic, version, declared length, group, key, tag, and only
+// then the header's fields. The body aliases packet. On an error, one of this package's unwrapped, header and body are zero.
 // The body still has to be parsed by the Parse function for h.Kind.
-func Open(packet []byte) (h Header, body []byte, err error) {
+func (r *Ring) Open(packet []byte) (h Header, body []byte, err error) {
+	if err := r.Verify(packet); err != nil {
+		return Header{}, nil, err
+	}
+	return take(packet)
+}
+
+// Inspect takes a packet apart as Open does, but believes any group, key and tag: for those who look on, such as a trace. What it
+// returns must never be obeyed.
+func Inspect(packet []byte) (h Header, body []byte, err error) {
 	if err := checkFrame(packet); err != nil {
 		return Header{}, nil, err
 	}
-	if err := verify(packet); err != nil {
-		return Header{}, nil, err
-	}
+	return take(packet)
+}
+
+// take takes a packet apart whose frame is checked.
+func take(packet []byte) (h Header, body []byte, err error) {
 	h = parseHeader(packet)
 	if !h.Kind.known() {
 		return Header{}, nil, ErrKind

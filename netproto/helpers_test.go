@@ -34,9 +34,9 @@ func encode(dst []byte, h netproto.Header, body any) []byte {
 	panic(fmt.Sprintf("no such body: %T", body))
 }
 
-// decode opens and parses a packet; known is the length of the body as far as it is known.
-func decode(packet []byte) (h netproto.Header, body any, known int, err error) {
-	h, raw, err := netproto.Open(packet)
+// decode opens, with a ring, and parses a packet; known is the length of the body as far as it is known.
+func decode(ring *netproto.Ring, packet []byte) (h netproto.Header, body any, known int, err error) {
+	h, raw, err := ring.Open(packet)
 	if err != nil {
 		return h, nil, 0, err
 	}

@@ -73,7 +73,7 @@ func (n *Node) announce(c conclusion) {
 			a.Entries = append(a.Entries, l.entry(c, i))
 		}
 		n.seen.Adjusts++
-		n.send(Send{Data: a.Append(nil, h), Group: true})
+		n.send(Send{Data: a.Append(nil, h), Group: true}, n.cfg.Ring.Newest())
 	}
 }
 

@@ -48,7 +48,10 @@ type Config struct {
 	Dry      bool          // the clock is virtual: no vote and no office among real nodes
 	Priority uint8         // rank in elections, the higher the sooner master; 0 = never
 	Trusted  []netproto.ID // the only nodes that may be master; empty = any
+	Excluded []netproto.ID // nodes whose packets are dropped: their clocks lie, say; one that stands in its own list never stands for office
 	Term     uint64        // highest term obeyed before this start
+
+	Ring *netproto.Ring // the keys of the group; nil = the null key, which authenticates nobody
 
 	Interval  time.Duration // master: from poll to poll, at the shortest
 	Longest   time.Duration // master: from poll to poll where LAN time has been calm for long; 0 = Interval
@@ -77,6 +80,8 @@ func (c Config) check() error {
 		return errors.New("node: id is zero")
 	case c.Random == nil:
 		return errors.New("node: no source of random numbers")
+	case c.Ring != nil && c.Ring.Group() != c.Group:
+		return fmt.Errorf("node: keys of group %08x in group %08x", c.Ring.Group(), c.Group)
 	case c.Interval <= 0 || c.MaxSlew <= 0:
 		return fmt.Errorf("node: interval %v and max slew %v must be positive", c.Interval, c.MaxSlew)
 	}

@@ -28,13 +28,14 @@ const (
 	DropFull                  // no room for another peer
 	DropBusy                  // more than this node answers
 	DropUntrusted             // of a node that may not be master here
+	DropExcluded              // of a node that has been excluded
 	DropStepping              // came while the own clock was being stepped
 	DropCount                 // how many reasons there are
 )
 
 var dropNames = [DropCount]string{
 	"truncated", "oversized", "foreign", "key", "kind", "value", "group", "own", "duplicate", "stale",
-	"unasked", "dry", "role", "range", "full", "busy", "untrusted", "stepping",
+	"unasked", "dry", "role", "range", "full", "busy", "untrusted", "excluded", "stepping",
 }
 
 // String names the reason as logs and status show it.
@@ -65,6 +66,8 @@ func dropOf(err error) Drop {
 		return DropOversized
 	case errors.Is(err, netproto.ErrKey), errors.Is(err, netproto.ErrTag):
 		return DropKey
+	case errors.Is(err, netproto.ErrGroup):
+		return DropGroup
 	case errors.Is(err, netproto.ErrKind):
 		return DropKind
 	case errors.Is(err, netproto.ErrMagic), errors.Is(err, netproto.ErrVersion):

@@ -72,6 +72,7 @@ type session struct {
 	told     bool // a conflict with it has been logged
 
 	seq      uint32
+	key      uint32 // of the poll: the replies go out under it
 	poll     netproto.Nonce
 	t2       int64 // raw: receipt of the poll
 	kernel   bool  // every receive stamp of this round is the kernel's
@@ -180,7 +181,7 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 	if !s.verified {
 		s.interval = interval // of use to nobody but whoever is obeyed later
 	}
-	s.seq, s.poll, s.t2, s.kernel = h.Seq, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
+	s.seq, s.key, s.poll, s.t2, s.kernel = h.Seq, h.KeyID, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
 	s.replies, s.acked, s.adjusted = 0, 0, false
 	s.due = n.at.Now + n.slot(s.slot, poll)
 	s.over = n.at.Now + time.Duration(poll.Window)*time.Microsecond + grace/2
@@ -280,7 +281,7 @@ func (n *Node) reply(s *session) {
 	s.sent[repeat] = sending{nonce: nonce, raw: n.at.Raw}
 	s.replies++
 	s.due = s.again(n.at.Now)
-	s.sent[repeat].token = n.send(Send{Data: r.Append(nil, h), To: s.addr, Iface: s.iface})
+	s.sent[repeat].token = n.send(Send{Data: r.Append(nil, h), To: s.addr, Iface: s.iface}, s.key)
 }
 
 // followSent makes the sending of a reply exact.

@@ -142,7 +142,7 @@ func (n *Node) poll() {
 	}
 	l.departed = l.departed[:0]
 	n.seen.Polls++
-	l.token = n.send(Send{Data: body.Append(nil, n.header(l.seq, l.term)), Group: true})
+	l.token = n.send(Send{Data: body.Append(nil, n.header(l.seq, l.term)), Group: true}, n.cfg.Ring.Newest())
 }
 
 // micros is a duration in µs as it goes on the wire; configuration keeps it in range.
@@ -222,7 +222,7 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
 		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
 	}
-	n.ack(p, r, in)
+	n.ack(p, h, r, in)
 }
 
 // twin counts a packet of a start that another one under the same id has taken the place of: two daemons with one id, from a disk that
@@ -350,7 +350,7 @@ func (p *peer) wanted() int {
 }
 
 // ack answers a reply at once.
-func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
+func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	h := n.header(n.lead.seq, n.lead.term)
 	if p.exchanges < p.wanted() {
 		h.Flags |= netproto.FlagAgain
@@ -359,7 +359,7 @@ func (n *Node) ack(p *peer, r netproto.Reply, in Packet) {
 	p.t5 = n.at.Raw
 	p.kernel &^= netproto.FlagKernelTX
 	n.seen.Acks++
-	p.token = n.send(Send{Data: a.Append(nil, h), To: in.From, Iface: in.Iface})
+	p.token = n.send(Send{Data: a.Append(nil, h), To: in.From, Iface: in.Iface}, to.KeyID)
 }
 
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.

@@ -2,6 +2,7 @@ package node
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"meantime/daemon/servo"
@@ -158,7 +159,7 @@ func (n *Node) packet(p Packet) {
 		n.drop(DropStepping)
 		return
 	}
-	h, body, err := netproto.Open(p.Data)
+	h, body, err := n.cfg.Ring.Open(p.Data)
 	if err != nil {
 		n.drop(dropOf(err))
 		return
@@ -173,6 +174,10 @@ func (n *Node) packet(p Packet) {
 	}
 	if h.Sender == n.cfg.ID {
 		n.own(h)
+		return
+	}
+	if slices.Contains(n.cfg.Excluded, h.Sender) {
+		n.drop(DropExcluded)
 		return
 	}
 	if !n.trusts(h) {
@@ -284,8 +289,9 @@ func (n *Node) note(level Level, text string, attrs ...Attr) {
 	n.do(Note{level, text, attrs})
 }
 
-// send sends data and returns the token under which the transmit stamp will come.
-func (n *Node) send(s Send) uint64 {
+// send seals a packet under a key, sends it and returns the token under which the transmit stamp will come.
+func (n *Node) send(s Send, key uint32) uint64 {
+	n.cfg.Ring.Seal(s.Data, key)
 	n.token++
 	s.Token = n.token
 	n.seen.Sent++

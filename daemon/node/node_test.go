@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"net/netip"
 	"strings"
@@ -201,4 +202,28 @@ func adjustOf(seq uint32, nonce netproto.Nonce, delta time.Duration, change func
 		change(&h, &a)
 	}
 	return a.Append(nil, h)
+}
+
+// ringOf makes a ring of keys that are told apart by a number, the newest first.
+func ringOf(t testing.TB, group uint32, which ...byte) *netproto.Ring {
+	t.Helper()
+	var keys []netproto.Key
+	for _, w := range which {
+		k, err := netproto.NewKey(bytes.Repeat([]byte{w}, netproto.SecretLen))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k)
+	}
+	r, err := netproto.NewRing(group, keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// sealed seals a packet under the newest key of a ring.
+func sealed(r *netproto.Ring, data []byte) []byte {
+	r.Seal(data, r.Newest())
+	return data
 }

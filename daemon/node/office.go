@@ -16,8 +16,9 @@ func (n *Node) mayStand() bool {
 	return n.cfg.Role != RoleSlave && n.cfg.Priority > 0 && n.trusted(n.cfg.ID)
 }
 
+// trusted says whether a node may be master here.
 func (n *Node) trusted(id netproto.ID) bool {
-	return len(n.cfg.Trusted) == 0 || slices.Contains(n.cfg.Trusted, id)
+	return !slices.Contains(n.cfg.Excluded, id) && (len(n.cfg.Trusted) == 0 || slices.Contains(n.cfg.Trusted, id))
 }
 
 // trusts says whether a packet may be its sender's: what only masters send, only trusted nodes may.
@@ -84,7 +85,7 @@ func (n *Node) stand(a election.Action) {
 func (n *Node) ask() {
 	n.seen.Elections++
 	c := n.candidate(n.follow.candidacy)
-	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term+1)), Group: true})
+	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term+1)), Group: true}, n.cfg.Ring.Newest())
 }
 
 // electionSeq is what the header's seq holds in packets that belong to no round: it is never 0.
@@ -144,7 +145,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 	default:
 		return
 	}
-	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface})
+	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface}, h.KeyID)
 }
 
 // followsReal says whether this node obeys a real master.
@@ -209,7 +210,7 @@ func (n *Node) resign(successor netproto.ID) {
 	}
 	r := netproto.Resign{Successor: successor}
 	n.seen.Elections++
-	n.send(Send{Data: r.Append(nil, n.header(n.electionSeq(), n.lead.term)), Group: true})
+	n.send(Send{Data: r.Append(nil, n.header(n.electionSeq(), n.lead.term)), Group: true}, n.cfg.Ring.Newest())
 }
 
 func (n *Node) firstSuccessor() netproto.ID {
@@ -238,7 +239,7 @@ func (n *Node) question(s Send) {
 	n.seen.Elections++
 	c := n.candidate(l.asked)
 	s.Data = c.Append(nil, n.header(n.electionSeq(), l.term))
-	n.send(s)
+	n.send(s, n.cfg.Ring.Newest())
 }
 
 // divided says whether a node that was heard this round obeys another master.

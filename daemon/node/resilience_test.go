@@ -562,3 +562,44 @@ func TestTwoNodesWithOneIDAreTold(t *testing.T) {
 		t.Errorf("a member came %d times, and of the one id it was told %d times; want 2 and 1", came, told)
 	}
 }
+
+// TestExcluded: PROTOCOL.md 9.32. Nothing of an excluded node counts, and one that is in its own list never stands.
+func TestExcluded(t *testing.T) {
+	b := newBench(t, RoleAuto, func(c *Config) { c.Excluded = []netproto.ID{1} })
+	h := header(1)
+	for _, data := range [][]byte{
+		pollOf(1, nil), adjustOf(1, 5, 0, nil), ackOf(1, 5, 0, 0), (&netproto.Reply{Echo: 1, Nonce: 2}).Append(nil, h),
+		(&netproto.Candidate{Nonce: 77, Priority: 100}).Append(nil, h), (&netproto.Claim{Echo: 77}).Append(nil, h),
+		(&netproto.Resign{}).Append(nil, h),
+	} {
+		b.wantDrop(DropExcluded, data)
+	}
+	b = newBench(t, RoleAuto, func(c *Config) { c.Excluded = []netproto.ID{c.ID} })
+	if b.after(time.Minute); b.node.Status().Traffic.Elections != 0 {
+		t.Error("a node that is excluded stood for office")
+	}
+}
+
+// TestKeyedNode: with keys a node opens what they sealed, of its own group alone, and sends nothing else.
+func TestKeyedNode(t *testing.T) {
+	ring, other := ringOf(t, group, 1), ringOf(t, group, 2)
+	b := newBench(t, RoleSlave, func(c *Config) { c.Ring = ring })
+	b.wantDrop(DropKey, pollOf(1, nil))
+	b.wantDrop(DropKey, sealed(other, pollOf(1, nil)))
+	damaged := sealed(ring, pollOf(1, nil))
+	damaged[len(damaged)-1] ^= 1
+	b.wantDrop(DropKey, damaged)
+	b.wantDrop(DropGroup, sealed(ringOf(t, 8, 1), pollOf(1, func(h *netproto.Header, _ *netproto.Poll) { h.Group = 8 })))
+	b.packet(masterAddr, sealed(ring, pollOf(1, nil)))
+	for _, s := range of[Send](b.after(time.Second)) {
+		if h, _, err := ring.Open(s.Data); err != nil || h.Kind != netproto.KindReply {
+			t.Errorf("sent a %v: %v", h.Kind, err)
+		}
+	}
+	if b.node.Status().Traffic.Sent != 1 {
+		t.Errorf("%d packets sent, want the reply", b.node.Status().Traffic.Sent)
+	}
+	if _, err := New(Config{ID: 1, Group: 8, Ring: ring, Random: func() uint64 { return 1 }, Interval: 1, MaxSlew: 1}, Moment{}); err == nil {
+		t.Error("a ring of another group was taken")
+	}
+}
