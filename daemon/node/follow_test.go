@@ -318,17 +318,37 @@ func TestHostileBytesAreCounted(t *testing.T) {
 	b.wantDrop(DropRole, r.Append(nil, header(1)))
 }
 
+// PROTOCOL.md 8.22. Three old recordings of a node's own packets, after it had started anew, once took its id away, and its vote with it.
 func TestClonedDiskTakesANewID(t *testing.T) {
-	b := newBench(t, RoleSlave, nil)
-	clone := pollOf(1, func(h *netproto.Header, _ *netproto.Poll) { h.Sender, h.Start = 2, 21 })
-	var all []Effect
-	for range cloneProof {
-		if count[NewID](all) > 0 {
-			t.Fatal("a new id at the first suspicion")
-		}
-		all = append(all, b.packet(masterAddr, clone)...)
+	b := newBench(t, RoleSlave, func(c *Config) { c.Priority = 0 })
+	other := func(h *netproto.Header) { h.Sender, h.Start = 2, 21 }
+	h := header(1)
+	other(&h)
+	old := netproto.Claim{Echo: 9}
+	for seq := range uint32(5) {
+		b.packet(masterAddr, old.Append(nil, h))
+		b.packet(masterAddr, pollOf(1+seq, func(h *netproto.Header, _ *netproto.Poll) { other(h) }))
 	}
-	if count[NewID](all) != 1 || b.node.Status().ID == 2 {
-		t.Errorf("effects %+v, id %v", all, b.node.Status().ID)
+	if b.node.Status().ID != 2 {
+		t.Fatal("recordings take an id away")
+	}
+	_, asks := candidates(t, b.out)
+	if len(asks) != 1 || b.out[0].(Send).To != masterAddr {
+		t.Fatalf("effects %+v, want a question to whoever sent it", b.out)
+	}
+	proof := netproto.Claim{Echo: asks[0].Nonce}
+	if b.packet(masterAddr, proof.Append(nil, h)); count[NewID](b.out) != 1 || b.node.Status().ID == 2 {
+		t.Errorf("effects %+v, id %v", b.out, b.node.Status().ID)
+	}
+}
+
+// PROTOCOL.md 8.22.
+func TestWhoIsAskedByItsOwnIDAnswers(t *testing.T) {
+	b := newBench(t, RoleSlave, nil)
+	h := header(1)
+	h.Sender, h.Start = 2, 21
+	c := netproto.Candidate{Nonce: 9, Priority: 1}
+	if _, cs := claims(t, b.packet(masterAddr, c.Append(nil, h))); len(cs) != 1 || cs[0].Echo != 9 || cs[0].Master != 0 {
+		t.Errorf("claims %+v", cs)
 	}
 }

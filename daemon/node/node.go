@@ -40,8 +40,8 @@ type Node struct {
 	steerAt  time.Duration
 
 	rememberAt time.Duration
-	clones     int
-	mute       bool // the log knows that the clock's date cannot be told
+	clone      netproto.Nonce // of the question to a host that may use this node's id, 0 = none
+	mute       bool           // the log knows that the clock's date cannot be told
 
 	rotation rotation
 	follow   *follower // without office: nil in a master
@@ -173,7 +173,7 @@ func (n *Node) packet(p Packet) {
 		return
 	}
 	if h.Sender == n.cfg.ID {
-		n.own(h)
+		n.own(h, body, p)
 		return
 	}
 	if slices.Contains(n.cfg.Excluded, h.Sender) {
@@ -243,25 +243,6 @@ func (n *Node) dispatchElection(h netproto.Header, body []byte, p Packet) error 
 		n.onResign(h, resign)
 	}
 	return nil
-}
-
-// cloneProof is how many packets under the own id, from another start, show a cloned disk: one may be a late packet from
-// before a restart.
-const cloneProof = 3
-
-// own counts the node's own multicast, and takes a new id when another host sends under this one.
-func (n *Node) own(h netproto.Header) {
-	n.drop(DropOwn)
-	if h.Start == n.cfg.Start {
-		return
-	}
-	if n.clones++; n.clones < cloneProof {
-		return
-	}
-	n.clones = 0
-	n.cfg.ID = netproto.ID(n.random())
-	n.note(Warn, "another host uses this node's id, as after cloning a disk: taking a new one", Attr{"id", n.cfg.ID.String()})
-	n.do(NewID{uint64(n.cfg.ID)})
 }
 
 // sent files a transmit stamp where its packet is remembered.
