@@ -177,6 +177,12 @@ func leave(now time.Time) {
 		"cmd/lab/main.go": "package main\n\nimport \"os\"\n\nfunc leave() { os.Exit(1) }\n",
 	}},
 
+	{"unverified", map[string]string{
+		"daemon/driver.go":  "package daemon\n\nimport \"meantime/netproto\"\n\nvar a, b = netproto.Open, netproto.Inspect // OFFENCE OFFENCE\n",
+		"daemon/demo.go":    "package daemon\n\nimport \"meantime/netproto\"\n\nvar c = netproto.Inspect\n",
+		"daemon/sim/lie.go": "package sim\n\nimport \"meantime/netproto\"\n\nvar a, b = netproto.Inspect, netproto.Open // OFFENCE\n",
+	}},
+
 	one("goroutines", "daemon/node/a.go", `package node
 
 type box struct{ news chan int } // OFFENCE

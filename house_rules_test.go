@@ -31,6 +31,7 @@ type reporter func(at token.Position, format string, args ...any)
 var rules = map[string]func(*tree, reporter){
 	"imports":     checkImports,
 	"members":     checkMembers,
+	"unverified":  checkUnverified,
 	"goroutines":  checkGoroutines,
 	"map order":   checkMapOrder,
 	"one build":   checkOneBuild,
@@ -183,6 +184,23 @@ func checkMembers(t *tree, report reporter) {
 			}
 			if pkg == "meantime/sysclock" && s.dir() == "cmd/meantime" && !strings.HasPrefix(name, "Err") {
 				report(at, "sysclock.%s: a command knows the errors of sysclock and nothing else; the daemon has the clock", name)
+			}
+			return true
+		})
+	}
+}
+
+// onlookers may look into packets that nobody has verified: they show, and obey nothing.
+var onlookers = regexp.MustCompile(`^(daemon/sim/|daemon/demo\.go$)`)
+
+// checkUnverified demands that a packet goes through a ring before anything of it is used.
+func checkUnverified(t *tree, report reporter) {
+	for _, s := range t.product() {
+		names := imported(s)
+		ast.Inspect(s.File, func(node ast.Node) bool {
+			pkg, name := member(names, node)
+			if pkg == "meantime/netproto" && (name == "Open" || name == "Inspect" && !onlookers.MatchString(s.path)) {
+				report(t.fset.Position(node.Pos()), "netproto.%s takes anybody's packet: open it with the Ring of the group", name)
 			}
 			return true
 		})

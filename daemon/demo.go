@@ -215,7 +215,7 @@ func (l *demoLAN) add(i int, group uint32, c link) error {
 				l.founded[i] = time.Duration(e.Delta)
 			}
 		case node.Send:
-			if h, _, err := netproto.Open(e.Data); err == nil && h.Kind == netproto.KindPoll {
+			if h, _, err := netproto.Inspect(e.Data); err == nil && h.Kind == netproto.KindPoll {
 				l.kill.polled(i, time.Since(l.started))
 			}
 		}

@@ -127,6 +127,15 @@ func (r *Ring) Verify(packet []byte) error {
 	return nil
 }
 
+// KeyOf is the id of the key that a packet says it is sealed with, 0 where it is too short to say: for who tells of packets that were
+// refused.
+func KeyOf(packet []byte) uint32 {
+	if len(packet) < HeaderLen {
+		return nullKey
+	}
+	return binary.BigEndian.Uint32(packet[keyIDAt:])
+}
+
 // seal ends the packet that begins at packet[start] under the null key: it writes the key id into the header and appends the tag.
 func seal(packet []byte, start int) []byte {
 	binary.BigEndian.PutUint32(packet[start+keyIDAt:], nullKey)

@@ -253,11 +253,11 @@ func TestInspectBelievesAnything(t *testing.T) {
 	for _, v := range keyedVectors(t) {
 		packet := v.packet()
 		packet[len(packet)-1] ^= 1
-		if h, _, err := netproto.Inspect(packet); err != nil || h != v.wantHeader() {
+		if h, _, err := netproto.Inspect(packet); err != nil || h != v.wantHeader() || netproto.KeyOf(packet) != h.KeyID {
 			t.Errorf("%s: %+v, %v", v.name, h, err)
 		}
 	}
-	if _, _, err := netproto.Inspect(nil); err != netproto.ErrTruncated {
+	if _, _, err := netproto.Inspect(nil); err != netproto.ErrTruncated || netproto.KeyOf(nil) != 0 {
 		t.Errorf("nothing: %v", err)
 	}
 }

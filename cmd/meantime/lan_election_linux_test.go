@@ -168,7 +168,7 @@ func parseSent(b []byte) (p sentPacket, ok bool) {
 	if len(b) < 20 || b[0]>>4 != 4 || b[9] != unix.IPPROTO_UDP || len(b) < int(b[0]&15)*4+udpLen {
 		return p, false
 	}
-	h, body, err := netproto.Open(b[int(b[0]&15)*4+udpLen:])
+	h, body, err := netproto.Inspect(b[int(b[0]&15)*4+udpLen:])
 	if err != nil {
 		return p, false
 	}

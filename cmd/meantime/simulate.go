@@ -82,7 +82,7 @@ func faultKinds() string {
 // lanFlags are the flags that describe a LAN, in the order of sim.Options. A scenario brings its own LAN.
 var lanFlags = []string{
 	"nodes", "drift", "wander", "temperature", "period", "apart", "delay", "jitter", "shape", "asymmetry", "loss", "duplicate",
-	"reorder", "latency", "user-stamps", "poll", "poll-max", "max-slew", "for", "faults",
+	"reorder", "latency", "user-stamps", "keyed", "poll", "poll-max", "max-slew", "for", "faults",
 }
 
 // bind makes the flags. The usage of each begins with what its value is, because a wrong value is answered by "write the …".
@@ -116,6 +116,7 @@ func (o *simulateOptions) bind(command *cobra.Command) {
 	share("reorder", &l.Reorder, "`share` of packets overtaken by later ones")
 	span("latency", &l.Latency, "`time` from a packet to the answer that it causes")
 	flags.BoolVar(&l.UserStamps, "user-stamps", false, "no kernel stamps packets: user space does, late")
+	flags.BoolVar(&l.Keyed, "keyed", false, "seal every packet with a key, and open it, as real hosts do")
 	span("poll", &l.Poll, "`time` from poll to poll")
 	span("poll-max", &l.PollMax, "`time` from poll to poll once the LAN has been calm for long (default: as --poll)")
 	ppm("max-slew", &l.MaxSlew, "`ppm` that a clock runs off by at most while it is slewed")

@@ -54,10 +54,23 @@ func (n *Node) middle(c conclusion) (raw, bound int64) {
 	return n.at.Raw - back/count, sum / count
 }
 
-// announce multicasts the Adjust, in as many parts as its entries need. A LAN of one has nobody to tell.
+// announce tells the members their deltas, each under a key that it holds: one key for all, but for a change of keys.
 func (n *Node) announce(c conclusion) {
+	for _, key := range n.cfg.Ring.IDs() {
+		var entries []netproto.Entry
+		for i, p := range c.peers {
+			if n.keyFor(p) == key {
+				entries = append(entries, n.lead.entry(c, i))
+			}
+		}
+		n.adjust(entries, key)
+	}
+}
+
+// adjust multicasts an Adjust, in as many parts as its entries need. Where there is none, there is nobody to tell.
+func (n *Node) adjust(entries []netproto.Entry, key uint32) {
 	l := n.lead
-	parts := (len(c.peers) + netproto.MaxEntries - 1) / netproto.MaxEntries
+	parts := (len(entries) + netproto.MaxEntries - 1) / netproto.MaxEntries
 	a := netproto.Adjust{
 		Rotation: l.sum, Pace: n.leastPace(), Spread: saturate(l.spread),
 		Voters: uint16(l.voters), Members: uint16(len(l.peers) + 1), Parts: uint8(parts), Phase: l.phase,
@@ -67,13 +80,9 @@ func (n *Node) announce(c conclusion) {
 	h.Lineage = l.lineage
 	for part := range parts {
 		first := part * netproto.MaxEntries
-		last := min(first+netproto.MaxEntries, len(c.peers))
-		a.Part, a.Entries = uint8(part), n.entries[:0]
-		for i := first; i < last; i++ {
-			a.Entries = append(a.Entries, l.entry(c, i))
-		}
+		a.Part, a.Entries = uint8(part), entries[first:min(first+netproto.MaxEntries, len(entries))]
 		n.seen.Adjusts++
-		n.send(Send{Data: a.Append(nil, h), Group: true}, n.cfg.Ring.Newest())
+		n.send(Send{Data: a.Append(nil, h), Group: true}, key)
 	}
 }
 

@@ -34,7 +34,7 @@ func (n *Node) own(h netproto.Header, body []byte, p Packet) {
 func (n *Node) answerOwn(h netproto.Header, body []byte, to Send) {
 	c, err := netproto.ParseCandidate(body)
 	if err != nil {
-		n.drop(dropOf(err))
+		n.drop(DropOf(err))
 		return
 	}
 	answer := netproto.Claim{Echo: c.Nonce}

@@ -38,7 +38,7 @@ const (
 func (n *Node) decide() {
 	l, voted := n.lead, n.voter()
 	if l.divided(n) {
-		n.question(Send{Group: true}) // that master's own polls have not been heard, or it could not be asked
+		n.question(n.sendAll) // that master's own polls have not been heard, or it could not be asked
 	}
 	if l.phase == netproto.PhaseGathering {
 		n.gather()

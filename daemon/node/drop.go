@@ -57,8 +57,8 @@ func (d Drops) Total() (sum uint64) {
 	return sum
 }
 
-// dropOf maps a parser's error to a reason.
-func dropOf(err error) Drop {
+// DropOf maps an error of netproto to the reason under which a datagram is counted.
+func DropOf(err error) Drop {
 	switch {
 	case errors.Is(err, netproto.ErrTruncated), errors.Is(err, netproto.ErrLength):
 		return DropTruncated

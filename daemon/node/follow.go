@@ -253,6 +253,7 @@ func (n *Node) reply(s *session) {
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
 		Repeat:   uint8(repeat), Priority: n.cfg.Priority, Pace: netproto.PaceOf(n.cfg.MaxSlew),
+		Held: n.held(),
 	}
 	if m := n.follow.master; m != nil {
 		r.Master = m.id
@@ -424,6 +425,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	s.adjusted, s.slot, s.due = true, e.Slot, never
 	s.prove(n.at.Now)
 	n.obey(h.Term, s.id)
+	n.key = h.KeyID
 	if s.living(n.at.Now) {
 		n.calm(s)
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"time"
 
 	"meantime/daemon/berkeley"
@@ -63,6 +64,7 @@ type leader struct {
 	seq      uint32
 	open     bool // a round is under way
 	nonce    netproto.Nonce
+	copies   []netproto.Nonce // of the poll under other keys
 	token    uint64
 	departed []departure // of the poll, per interface
 	pollAt   time.Duration
@@ -135,6 +137,7 @@ func (n *Node) poll() {
 	for _, p := range l.peers {
 		p.heard = false
 	}
+	n.chooseKey()
 	l.nonce = netproto.Nonce(n.random())
 	body := netproto.Poll{
 		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
@@ -142,7 +145,9 @@ func (n *Node) poll() {
 	}
 	l.departed = l.departed[:0]
 	n.seen.Polls++
-	l.token = n.send(Send{Data: body.Append(nil, n.header(l.seq, l.term)), Group: true}, n.cfg.Ring.Newest())
+	h := n.header(l.seq, l.term)
+	l.token = n.send(Send{Data: body.Append(nil, h), Group: true}, n.key)
+	n.pollOthers(body, h)
 }
 
 // micros is a duration in µs as it goes on the wire; configuration keeps it in range.
@@ -188,7 +193,7 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	case h.Flags&netproto.FlagDry == 0 && n.cfg.Dry:
 		n.drop(DropDry)
 		return
-	case !l.open || h.Seq != l.seq || r.Echo != l.nonce:
+	case !l.open || h.Seq != l.seq || r.Echo != l.nonce && !slices.Contains(l.copies, r.Echo):
 		n.drop(DropStale)
 		return
 	case !credible(h.Term, l.term):
@@ -219,6 +224,7 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	p.learn(h, r)
 	p.rotated = l.sum.Rate
 	p.addr = in.From
+	n.laggard(p)
 	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
 		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
 	}
@@ -257,6 +263,7 @@ func (p *peer) learn(h netproto.Header, r netproto.Reply) {
 	p.flags, p.lineage, p.master = h.Flags, h.Lineage, r.Master
 	p.rate, p.residual, p.bound, p.priority = r.Rate.Fraction(), r.Residual, r.Bound, r.Priority
 	p.repeat, p.nonce, p.pace = r.Repeat, r.Nonce, r.Pace
+	p.key, p.held = h.KeyID, r.Held
 	p.exchanges++
 	if h.Flags&netproto.FlagJumped != 0 {
 		p.jumped = patience
@@ -294,10 +301,10 @@ func (n *Node) measure(p *peer, h netproto.Header, r netproto.Reply, in Packet) 
 }
 
 // pollLegs are the stamps of a Poll and its Reply. The reply's T3 was put down before it was sent, so it counts as a stamp of
-// user space whatever comes later.
+// user space whatever comes later. To a copy of the poll, whose departure nobody notes, there are none.
 func (n *Node) pollLegs(h netproto.Header, r netproto.Reply, in Packet, t4 int64) (berkeley.Legs, berkeley.Doubt, bool) {
 	for _, d := range n.lead.departed {
-		if d.iface != in.Iface {
+		if d.iface != in.Iface || r.Echo != n.lead.nonce {
 			continue
 		}
 		doubt := berkeley.Doubt{Skew: n.skew(h), Stamp: userSend}

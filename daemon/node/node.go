@@ -20,6 +20,10 @@ type Node struct {
 	seen  Traffic
 	token uint64
 
+	key       uint32 // under which a master sends: as this one does, or the one obeyed
+	laggards  int    // how many members the log has named that lack the newest key
+	strangers strangers
+
 	lineage  uint64      // founding this node belongs to, 0 before one
 	term     uint64      // highest term obeyed
 	obeyed   netproto.ID // whose it was
@@ -72,6 +76,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 	if cfg.PhaseOnly {
 		n.servo = servo.NewPlain(at.Raw, at.Wall)
 	}
+	n.key = cfg.Ring.Newest()
 	n.follow = n.newFollower(cfg.Role == RoleMaster)
 	return n, nil
 }
@@ -97,6 +102,13 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	switch in := in.(type) {
 	case Packet:
 		n.packet(in)
+	case Refused:
+		n.drops[in.Drop] += in.Count
+		if in.Drop == DropKey {
+			n.refuse(in.From, in.Key)
+		}
+	case Keys:
+		n.rekey(in.Ring)
 	case Sent:
 		n.sent(in)
 	case Suspended:
@@ -161,9 +173,13 @@ func (n *Node) packet(p Packet) {
 	}
 	h, body, err := n.cfg.Ring.Open(p.Data)
 	if err != nil {
-		n.drop(dropOf(err))
+		n.drop(DropOf(err))
+		if DropOf(err) == DropKey {
+			n.refuse(p.From, netproto.KeyOf(p.Data))
+		}
 		return
 	}
+	n.strangers.met(p.From)
 	if h.Term > netproto.MaxTerm {
 		n.drop(DropValue)
 		return
@@ -185,7 +201,7 @@ func (n *Node) packet(p Packet) {
 		return
 	}
 	if err := n.dispatch(h, body, p); err != nil {
-		n.drop(dropOf(err))
+		n.drop(DropOf(err))
 	}
 }
 

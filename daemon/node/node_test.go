@@ -21,6 +21,9 @@ type bench struct {
 	out  []Effect
 
 	shift time.Duration // by how much somebody moved the clock
+
+	ring *netproto.Ring // seals what the node is given,
+	key  uint32         // under this key
 }
 
 // wallStart is what the bench's clock shows at the start, ns since the Unix epoch.
@@ -79,6 +82,7 @@ func (b *bench) after(d time.Duration) []Effect {
 }
 
 func (b *bench) packet(from netip.AddrPort, data []byte) []Effect {
+	b.ring.Seal(data, b.key)
 	return b.give(Packet{Data: data, From: from, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
 }
 
@@ -90,7 +94,7 @@ func sends[T any](t *testing.T, effects []Effect, parse func(netproto.Header, []
 		if !ok {
 			continue
 		}
-		h, body, err := netproto.Open(s.Data)
+		h, body, err := netproto.Inspect(s.Data)
 		if err != nil {
 			t.Fatalf("the node sent what it would not open: %v", err)
 		}

@@ -85,7 +85,7 @@ func (n *Node) stand(a election.Action) {
 func (n *Node) ask() {
 	n.seen.Elections++
 	c := n.candidate(n.follow.candidacy)
-	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term+1)), Group: true}, n.cfg.Ring.Newest())
+	n.sendAll(c.Append(nil, n.header(n.electionSeq(), n.term+1)))
 }
 
 // electionSeq is what the header's seq holds in packets that belong to no round: it is never 0.
@@ -210,7 +210,7 @@ func (n *Node) resign(successor netproto.ID) {
 	}
 	r := netproto.Resign{Successor: successor}
 	n.seen.Elections++
-	n.send(Send{Data: r.Append(nil, n.header(n.electionSeq(), n.lead.term)), Group: true}, n.cfg.Ring.Newest())
+	n.sendAll(r.Append(nil, n.header(n.electionSeq(), n.lead.term)))
 }
 
 func (n *Node) firstSuccessor() netproto.ID {
@@ -226,11 +226,11 @@ func (n *Node) rival(h netproto.Header, p Packet) {
 		n.drop(DropDry)
 		return
 	}
-	n.question(Send{To: p.From, Iface: p.Iface})
+	n.question(func(data []byte) { n.send(Send{Data: data, To: p.From, Iface: p.Iface}, h.KeyID) })
 }
 
-// question asks another master what it has, where it is, or wherever it may be.
-func (n *Node) question(s Send) {
+// question asks another master what it has: send sends it where it is, or wherever it may be.
+func (n *Node) question(send func(data []byte)) {
 	l := n.lead
 	if n.at.Now < l.askAt || !n.tellable() {
 		return
@@ -238,8 +238,7 @@ func (n *Node) question(s Send) {
 	l.askAt, l.asked = n.at.Now+l.interval/2, netproto.Nonce(n.random())
 	n.seen.Elections++
 	c := n.candidate(l.asked)
-	s.Data = c.Append(nil, n.header(n.electionSeq(), l.term))
-	n.send(s, n.cfg.Ring.Newest())
+	send(c.Append(nil, n.header(n.electionSeq(), l.term)))
 }
 
 // divided says whether a node that was heard this round obeys another master.

@@ -44,7 +44,7 @@ func (b *bench) upTo(kind netproto.Kind, limit time.Duration) (time.Duration, []
 		effects := b.after(max(0, b.node.Deadline()-b.now))
 		for _, e := range effects {
 			if s, ok := e.(Send); ok {
-				if h, _, err := netproto.Open(s.Data); err == nil && h.Kind == kind {
+				if h, _, err := netproto.Inspect(s.Data); err == nil && h.Kind == kind {
 					return b.now, effects
 				}
 			}

@@ -17,6 +17,7 @@ type peer struct {
 	start    uint32
 	former   uint32 // the start before this one, 0 for none
 	twinned  bool   // the log knows that both are there
+	lacks    uint32 // the key that the log knows it to lack, 0 for none
 	addr     netip.AddrPort
 	standing netproto.Standing
 	filter   berkeley.Filter
@@ -37,6 +38,8 @@ type peer struct {
 	bound    int64         // ns
 	priority uint8
 	pace     uint32 // ppb, 0 = not stated
+	key      uint32 // it was sealed with
+	held     [netproto.HeldKeys]uint32
 
 	// of the round under way
 	heard     bool

@@ -40,7 +40,10 @@ type Status struct {
 	Bound    time.Duration // of the timescale; negative where unknown
 	Scatter  time.Duration // scatter of the rounds about the fitted line
 	Fitted   bool
-	Kernel   bool // the last exchange was stamped by kernels at both ends, each way
+	Kernel   bool                     // the last exchange was stamped by kernels at both ends, each way
+	Key      uint32                   // under which a master here sends: this node, or the one obeyed; 0 = the null key
+	Held     [netproto.MaxKeys]uint32 // the keys that this node holds, newest first, 0 = none
+	Holders  int                      // master: members, itself included, that hold the newest of them
 	Drops    Drops
 	Traffic  Traffic
 }
@@ -51,7 +54,7 @@ func (n *Node) Status() Status {
 	s := Status{
 		ID: n.cfg.ID, Role: n.cfg.Role, Dry: n.cfg.Dry, Standing: n.standing, Lineage: n.lineage, Term: n.term,
 		Rate: rate, Residual: time.Duration(residual), Bound: -1, Scatter: time.Duration(n.servo.RMS()),
-		Fitted: n.servo.Fitted(), Drops: n.drops, Traffic: n.seen,
+		Key: n.key, Held: n.held(), Fitted: n.servo.Fitted(), Drops: n.drops, Traffic: n.seen,
 	}
 	if _, ok := n.servo.Heard(); ok {
 		s.Bound = time.Duration(n.servo.Bound(n.at.Raw))
@@ -76,8 +79,11 @@ func (l *leader) fill(s *Status) {
 	case netproto.PhaseHolding:
 		s.State = StateHolding
 	}
-	s.Kernel = len(l.peers) > 0
+	s.Kernel, s.Holders = len(l.peers) > 0, 1
 	for _, p := range l.peers {
+		if p.holds(s.Held[0]) {
+			s.Holders++
+		}
 		s.Kernel = s.Kernel && p.stamps
 	}
 }

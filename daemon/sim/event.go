@@ -16,6 +16,7 @@ const (
 	restarts                  // a daemon starts again
 	looks                     // the second's sample
 	wakes                     // a machine slept, and its daemon is told
+	rekeyed                   // a key file changed, and its daemon has read it
 )
 
 // event is something that happens at an instant. It is a value, kept in a slab, so that a run makes no garbage of its own.

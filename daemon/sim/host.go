@@ -27,6 +27,7 @@ type Host struct {
 	// what outlives the daemon
 	id        netproto.ID
 	savedTerm uint64
+	keys      *netproto.Ring
 	synced    bool    // in this boot
 	frequency float64 // in force, fractional
 	drift     node.Remember
@@ -106,6 +107,20 @@ func (h *Host) Halt() {
 
 // Restart starts the host's daemon again, with its state.
 func (h *Host) Restart() error { return h.begin() }
+
+// Rekey puts other keys into the host's key file, which its daemon reads at once if it runs. The ring becomes the host's own.
+func (h *Host) Rekey(ring *netproto.Ring) error {
+	h.keys = ring
+	if h.Node == nil || h.frozen+h.asleep > 0 {
+		return nil
+	}
+	at, err := h.moment()
+	if err != nil {
+		return err
+	}
+	h.world.input(h, rekeyed, uint64(ring.Newest()), 0, nil)
+	return h.perform(h.Node.Handle(at, node.Keys{Ring: ring}))
+}
 
 // wipe loses the state directory.
 func (h *Host) wipe() {

@@ -36,15 +36,16 @@ func (w *World) lie(from *Host, data []byte) []byte {
 	if w.now < int64(lie.From) {
 		return data
 	}
-	h, body, err := netproto.Open(data)
+	h, body, err := netproto.Inspect(data)
 	switch {
 	case err != nil:
 		return data
 	case h.Kind == netproto.KindReply && lie.Kind != BadMaster:
-		return w.falseReply(from, h, body, data)
+		data = w.falseReply(from, h, body, data)
 	case h.Kind == netproto.KindAdjust && lie.Kind == BadMaster:
-		return falseAdjust(from, h, body, data)
+		data = falseAdjust(from, h, body, data)
 	}
+	from.keys.Seal(data, h.KeyID) // a liar is a member: it holds the key
 	return data
 }
 

@@ -63,7 +63,7 @@ func (w *World) send(from *Host, s node.Send) error {
 		return nil
 	}
 	packet := event{data: data, group: true}
-	if h, _, err := netproto.Open(data); err == nil {
+	if h, _, err := netproto.Inspect(data); err == nil {
 		packet.kind, packet.term = h.Kind, h.Term
 		w.judge.announced(from, h)
 	}

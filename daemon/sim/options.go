@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -31,6 +32,7 @@ type Options struct {
 	Reorder   float64       // fraction held back, so that later packets overtake it
 
 	UserStamps bool          // no kernel stamps packets: user space does, late
+	Keyed      bool          // packets are sealed and opened with a key, as on a real LAN
 	Latency    time.Duration // from an input to the packet that it causes: a scheduler and a system call
 
 	Poll    time.Duration // from poll to poll
@@ -124,6 +126,9 @@ func (o Options) String() string {
 	if o.UserStamps {
 		b.WriteString(" --user-stamps")
 	}
+	if o.Keyed {
+		b.WriteString(" --keyed")
+	}
 	fmt.Fprintf(&b, " --poll %v", o.Poll)
 	if o.PollMax > 0 {
 		fmt.Fprintf(&b, " --poll-max %v", o.PollMax)
@@ -156,7 +161,32 @@ func (o Options) Plan() Plan {
 		})
 	}
 	p.Node.Longest = o.PollMax
+	if o.Keyed {
+		p.Node.Ring = drawRing(p.Node.Group, o.Seed, 1)
+	}
 	return p
+}
+
+// drawRing draws keys of a group, one for each number given, the newest first.
+func drawRing(group uint32, seed uint64, numbers ...uint64) *netproto.Ring {
+	var keys []netproto.Key
+	for _, number := range numbers {
+		rng := rand.New(rand.NewPCG(seed, streamKey+number))
+		var secret []byte
+		for len(secret) < netproto.SecretLen {
+			secret = binary.BigEndian.AppendUint64(secret, rng.Uint64())
+		}
+		key, err := netproto.NewKey(secret)
+		if err != nil {
+			panic(err) // the length is right
+		}
+		keys = append(keys, key)
+	}
+	ring, err := netproto.NewRing(group, keys...)
+	if err != nil {
+		panic(err) // a few keys, drawn apart
+	}
+	return ring
 }
 
 // ppm is one part in a million, as a fraction.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meantime/daemon/node"
+	"meantime/netproto"
 )
 
 // Epoch is the true wall time at the start of every run, ns since the Unix epoch: 2026-01-01 00:00 UTC.
@@ -38,6 +39,7 @@ type Member struct {
 	Role      node.Role
 	Priority  uint8 // 0 = Plan.Node's
 	Lie       Lie
+	Ring      *netproto.Ring // the keys in its key file; nil = Plan.Node's
 
 	// Mangle, where set, changes every packet that the member sends. It must not change the slice, which others may hold.
 	Mangle func(data []byte) []byte

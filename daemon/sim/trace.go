@@ -85,6 +85,8 @@ func inputText(what happening, number uint64, stamp int64, data []byte) string {
 		return "tick"
 	case ceases:
 		return "stop"
+	case rekeyed:
+		return fmt.Sprintf("keys, the newest %s", netproto.KeyName(uint32(number)))
 	case wakes:
 		return fmt.Sprintf("slept for %v", time.Duration(stamp))
 	case departed:
@@ -126,7 +128,7 @@ func effectText(e node.Effect) string {
 
 // packetText names a datagram by its kind and what its header says.
 func packetText(data []byte) string {
-	h, _, err := netproto.Open(data)
+	h, _, err := netproto.Inspect(data)
 	if err != nil {
 		return err.Error()
 	}

@@ -145,7 +145,7 @@ func (t *teller) name(id netproto.ID, index int) string {
 }
 
 func (t *teller) packet(data []byte) string {
-	h, body, err := netproto.Open(data)
+	h, body, err := netproto.Inspect(data)
 	if err != nil {
 		return err.Error()
 	}

@@ -17,6 +17,7 @@ const (
 	streamPlan    = 1
 	streamFaults  = 2
 	streamSwarm   = 3
+	streamKey     = 100
 	streamClock   = 1000
 	streamNode    = 2000
 	streamHost    = 3000
@@ -158,7 +159,10 @@ func (w *World) newHost(i int) (*Host, error) {
 	m := w.plan.Members[i]
 	h := &Host{
 		world: w, member: &w.plan.Members[i], index: i, addr: address(i), start: int64(m.Start), alarmAt: math.MaxInt64,
-		dice: rand.New(rand.NewPCG(w.plan.Seed, streamHost+uint64(i))),
+		dice: rand.New(rand.NewPCG(w.plan.Seed, streamHost+uint64(i))), keys: m.Ring.Clone(),
+	}
+	if m.Ring == nil {
+		h.keys = w.plan.Node.Ring.Clone()
 	}
 	h.ground = &ground{world: w, swing: m.Swing}
 	h.spin(m.Offset)
@@ -184,7 +188,7 @@ func (h *Host) spin(offset time.Duration) {
 func (h *Host) config() node.Config {
 	cfg := h.world.plan.Node
 	cfg.ID, cfg.Role, cfg.Term = h.id, h.member.Role, h.savedTerm
-	cfg.Start = max(1, h.dice.Uint32())
+	cfg.Start, cfg.Ring = max(1, h.dice.Uint32()), h.keys
 	if h.member.Priority > 0 {
 		cfg.Priority = h.member.Priority
 	}
