@@ -27,7 +27,7 @@ type explorer struct {
 	seen                                   map[hash]int      // how many actions were left when a state was met
 	calm                                   map[hash]bool     // states from which an honest network was shown to unite the LAN
 	idle                                   map[noop]bool
-	states, paths, steps, replays, deepest int
+	states, paths, steps, replays, deepest int // the last five figures are of the last bound
 	err                                    error
 	broken                                 *world
 	united                                 int
@@ -288,8 +288,8 @@ func TestExplore(t *testing.T) {
 			}
 			began := time.Now()
 			x := search(s, most)
-			t.Logf("up to %d actions of the attacker in %v: %d states, %d paths, depth %d, %d inputs, %d replays, %d ends united; %.1f s",
-				x.bound, s.attack, x.states, x.paths, x.deepest, x.steps, x.replays, x.united, time.Since(began).Seconds())
+			t.Logf("after %s, up to %d actions of the attacker in %v: %d states, %d paths, depth %d, %d inputs, %d replays, %d ends united; %.1f s",
+				s.name, x.bound, s.attack, x.states, x.paths, x.deepest, x.steps, x.replays, x.united, time.Since(began).Seconds())
 			if x.err != nil {
 				t.Fatalf("after %s, the attacker (!) and what came of it:\n%s\n => %v", s.name, x.broken.story(), x.err)
 			}

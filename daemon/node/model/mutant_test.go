@@ -37,7 +37,7 @@ var mutants = []mutant{
 	},
 	{
 		"a Reply shows the nonce of the Poll (section 4)", "lead.go",
-		"h.Seq != l.seq || r.Echo != l.nonce:", "h.Seq != l.seq:", "its master's death", "answers nothing",
+		"r.Echo != l.nonce && !slices.Contains", "false && !slices.Contains", "its master's death", "answers nothing",
 	},
 	{
 		"a Claim shows a candidate's nonce (9.10)", "office.go",
@@ -65,6 +65,7 @@ func TestMutants(t *testing.T) {
 	}
 	for _, m := range mutants {
 		t.Run(m.check, func(t *testing.T) {
+			t.Parallel()
 			out, err := m.explore(t)
 			_, story, found := strings.Cut(out, "the attacker (!) and what came of it:\n")
 			story, _, _ = strings.Cut(story, "\n    --- ")
