@@ -71,6 +71,7 @@ var rooms = map[string]room{
 		imports: []string{"meantime/daemon/berkeley", "meantime/daemon/election", "meantime/daemon/servo", "meantime/netproto"},
 		pure:    true,
 	},
+	"daemon/node/model": {unsafe: true}, // tests only: they copy nodes
 	"daemon/sim": {
 		imports: []string{"meantime/daemon/node", "meantime/netproto", "meantime/sysclock"},
 		pure:    true, std: []string{"container/heap"}, seeds: true,

@@ -65,7 +65,7 @@ type session struct {
 	addr     netip.AddrPort
 	iface    int
 	verified bool          // it has answered a nonce of ours: it lives, and is who it says
-	heard    time.Duration // last time it proved so
+	heard    time.Duration // last time it proved so: never later than the end of the round that the proof is of
 	interval time.Duration // as of the last proof
 	offered  time.Duration // as of the last poll: hearsay
 	slot     uint16
@@ -118,6 +118,10 @@ func (f *follower) deadline() time.Duration {
 
 // proven says whether the master has proved itself in the present round.
 func (s *session) proven() bool { return s.acked > 0 || s.adjusted }
+
+// prove notes proof that came now. It may have been held back, and whoever sent it may be gone: it tells of its round, which ends when
+// the master has heard everybody, and half a grace later its Adjust is there.
+func (s *session) prove(now time.Duration) { s.heard = max(s.heard, min(now, s.over+grace)) }
 
 // living says whether there is proof of the master from the round before this one or later.
 func (s *session) living(now time.Duration) bool { return now < s.heard+s.interval+s.interval/2 }
@@ -348,7 +352,11 @@ func (n *Node) answers(h netproto.Header, echo netproto.Nonce) (s *session, whic
 
 // proved notes that a master answered a nonce of ours, and decides whether to obey it.
 func (n *Node) proved(s *session) {
-	s.verified, s.heard, s.interval = true, n.at.Now, s.offered
+	s.verified, s.interval = true, s.offered
+	s.prove(n.at.Now)
+	if !s.living(n.at.Now) {
+		return
+	}
 	f := n.follow
 	switch m := f.master; {
 	case m == s:
@@ -421,10 +429,13 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	}
 	n.refused = false
 	n.seen.Adjusts++
-	s.adjusted, s.heard, s.slot, s.due = true, n.at.Now, e.Slot, never
+	s.adjusted, s.slot, s.due = true, e.Slot, never
+	s.prove(n.at.Now)
 	n.obey(h.Term, s.id)
 	n.key = h.KeyID
-	n.calm(s)
+	if s.living(n.at.Now) {
+		n.calm(s)
+	}
 	n.follow.view(a)
 	n.follow.watch.Successor(a.Successors[0] == n.cfg.ID)
 	if a.Phase != netproto.PhaseKeeping {

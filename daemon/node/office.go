@@ -37,7 +37,7 @@ func (n *Node) fraction() float64 { return float64(n.cfg.Random()>>11) / (1 << 5
 func (n *Node) calm(s *session) {
 	f := n.follow
 	f.resigned, f.objections, f.candidacy = false, 0, 0
-	f.watch.Heard(n.at.Now, s.interval)
+	f.watch.Heard(s.heard, s.interval)
 }
 
 // obey notes under whose term this node stands now.

@@ -158,6 +158,28 @@ func TestWhatIsNoProof(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 9.5. Whoever held back what a master sent before it died could once let it live for an interval more with each packet.
+func TestProofThatWasHeldBackIsOfItsRound(t *testing.T) {
+	for name, proof := range map[string]func(*ruler, netproto.Reply) []byte{
+		"Ack": func(r *ruler, last netproto.Reply) []byte {
+			return (&netproto.Ack{Echo: last.Nonce}).Append(nil, r.header())
+		},
+		"Adjust": func(r *ruler, last netproto.Reply) []byte { return r.adjust(last, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, r := member(t, RoleAuto, 0, nil)
+			b.after(time.Second)
+			last := r.polls(b)
+			ends := b.now + leastWindow + 3*grace/2
+			b.upTo(netproto.KindCandidate, 10*time.Second)
+			b.packet(masterAddr, proof(r, last))
+			if f := b.node.follow; f.candidacy == 0 || f.master.heard > ends {
+				t.Errorf("candidacy %v, proof of %v, whose round ended at %v", f.candidacy, f.master.heard, ends)
+			}
+		})
+	}
+}
+
 // PROTOCOL.md 9.8. A Resign counts from the master obeyed, of its start and of no lower term.
 func TestWhoseResignCounts(t *testing.T) {
 	for name, c := range map[string]struct {
