@@ -53,7 +53,7 @@ var mutants = []mutant{
 	},
 	{
 		"a clone shows a nonce (8.22)", "clone.go",
-		"c.Echo == n.double.asked && n.double.asked != 0", "true", "the meeting of two LANs and the winner's death", "NewID",
+		"c.Echo == n.double.asked && n.double.asked != 0", "c.Echo != 0", "the meeting of two LANs and the winner's death", "NewID",
 	},
 }
 
