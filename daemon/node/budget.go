@@ -1,13 +1,23 @@
 package node
 
-import "time"
+import (
+	"time"
 
-// Answers to packets that anybody may send, known or not: so many at once, and so many a second ever after. A LAN with four masters at
-// four polls a second, and an election on top, needs a third of it.
-const (
-	budgetBurst = 64
-	budgetRate  = 64
+	"meantime/netproto"
 )
+
+// Answers to packets that anybody may send, known or not: to each sender so many at once, and so many a second ever after. The exchanges of
+// four rounds a second, before a node obeys who leads them, need three quarters of it. Each sender has its own, or whoever plays
+// recordings of one would keep all others from being answered.
+const (
+	budgetBurst = 16
+	budgetRate  = 16
+	// budgetCells is how many there are. Ids are random: two that are awake at a time hardly share one.
+	budgetCells = 64
+)
+
+// quotas are the budgets, by the sender's id.
+type quotas [budgetCells]Budget
 
 // Budget is a bucket of what may be done so many times at once, and so many times a second ever after. Its zero value is full.
 type Budget struct {
@@ -26,5 +36,7 @@ func (b *Budget) Take(now time.Duration, burst, rate float64) bool {
 	return true
 }
 
-// mayAnswer spends of the answers to packets that anybody may send.
-func (n *Node) mayAnswer() bool { return n.budget.Take(n.at.Now, budgetBurst, budgetRate) }
+// mayAnswer spends of the answers that a sender may have without proof that it lives.
+func (n *Node) mayAnswer(sender netproto.ID) bool {
+	return n.quotas[sender%budgetCells].Take(n.at.Now, budgetBurst, budgetRate)
+}

@@ -42,7 +42,7 @@ func (n *Node) own(h netproto.Header, body []byte, p Packet) {
 // answerDouble answers the question of who sends under this node's id.
 func (n *Node) answerDouble(body []byte, p Packet, key uint32) {
 	c, err := netproto.ParseCandidate(body)
-	if err != nil || !n.mayAnswer() {
+	if err != nil || !n.mayAnswer(n.cfg.ID) {
 		return
 	}
 	n.seen.Elections++

@@ -66,6 +66,9 @@ func (l *leader) forget(n *Node) {
 			kept = append(kept, p)
 			continue
 		}
+		if !p.holds(n.cfg.Ring.Newest()) {
+			l.without++
+		}
 		n.note(Info, "member left", Attr{"id", p.id.String()}, Attr{"at", p.addr.String()})
 	}
 	clear(l.peers[len(kept):])

@@ -11,8 +11,9 @@ import (
 
 const (
 	// maxSessions is how many masters a slave keeps in view: its own, one that takes over, a stray one and a dry one are
-	// already more than a sound LAN has.
-	maxSessions = 4
+	// already more than a sound LAN has. The rest is for recordings of former masters, and of the same ones before they started anew: none
+	// of them is to push out one that lives before it is answered.
+	maxSessions = 16
 	// maxRepeats is how many replies of a round a slave gives: the first, what FlagAgain may ask for on top, and what is lost.
 	maxRepeats = 16
 	// maxTries is how many replies in a row a slave sends without an Ack: with a fifth of all datagrams lost, nobody answers
@@ -170,10 +171,6 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		n.dropRepeated(h.Seq == s.seq)
 		return
 	}
-	if m := n.follow.master; (m == nil || m.id != h.Sender || m.start != h.Start) && !n.mayAnswer() {
-		n.drop(DropBusy) // strangers never use up what is the master's
-		return
-	}
 	if s == nil {
 		s = n.follow.meet(h)
 	}
@@ -225,13 +222,12 @@ func (f *follower) meet(h netproto.Header) *session {
 		f.sessions = append(f.sessions, s)
 		return s
 	}
-	// The oldest that is not obeyed makes room: hearsay alone can never push the master out.
-	for i, old := range f.sessions {
-		if old != f.master {
-			f.sessions = append(append(f.sessions[:i:i], f.sessions[i+1:]...), s)
-			break
-		}
+	// The oldest that has proved nothing makes room, or else the oldest that is not obeyed: hearsay can never push the master out.
+	i := slices.IndexFunc(f.sessions, func(old *session) bool { return !old.verified })
+	if i < 0 {
+		i = slices.IndexFunc(f.sessions, func(old *session) bool { return old != f.master })
 	}
+	f.sessions = append(slices.Delete(f.sessions, i, i+1), s)
 	return s
 }
 
@@ -249,6 +245,10 @@ func (s *session) again(now time.Duration) time.Duration {
 func (n *Node) reply(s *session) {
 	s.due = never
 	if !n.tellable() {
+		return
+	}
+	if s != n.follow.master && !n.mayAnswer(s.id) { // recordings never use up what is the master's
+		n.drop(DropBusy)
 		return
 	}
 	nonce, repeat := netproto.Nonce(n.random()), s.replies

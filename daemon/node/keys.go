@@ -12,7 +12,10 @@ func (n *Node) rekey(ring *netproto.Ring) {
 		return
 	}
 	n.cfg.Ring = ring
-	n.laggards = 0
+	n.laggards, n.told = 0, 0
+	if n.lead != nil {
+		n.lead.without = 0
+	}
 	n.note(Info, "keys read", Attr{"newest", netproto.KeyName(ring.Newest())}, Attr{"held", len(ring.IDs())})
 	if !ring.Holds(n.key) {
 		n.key = ring.Newest()
@@ -27,15 +30,32 @@ func (n *Node) chooseKey() {
 	}
 	ids := n.cfg.Ring.IDs()
 	i := slices.IndexFunc(ids, n.lead.allHold)
-	if i < 0 || ids[i] == n.key {
+	if i < 0 {
 		return
 	}
-	n.key = ids[i]
-	if i == 0 {
-		n.note(Info, "all members hold the newest key: sending under it; older ones can be taken away", Attr{"key", netproto.KeyName(n.key)})
+	if ids[i] != n.key && i > 0 {
+		n.note(Info, "sending under an older key, which all members hold", Attr{"key", netproto.KeyName(ids[i])})
+	}
+	if n.key = ids[i]; i == 0 && len(ids) > 1 {
+		n.tellHolders()
+	}
+}
+
+// tellHolders tells, once for each newest key, that all members hold it. An empty LAN says nothing of who is not there at the moment, and
+// who left without the key may come back.
+func (n *Node) tellHolders() {
+	l := n.lead
+	if n.told == n.key || len(l.peers) == 0 {
 		return
 	}
-	n.note(Info, "sending under an older key, which all members hold", Attr{"key", netproto.KeyName(n.key)})
+	n.told = n.key
+	key, members := Attr{"key", netproto.KeyName(n.key)}, Attr{"members", len(l.peers) + 1}
+	if l.without > 0 {
+		n.note(Warn, "all members that are here hold the newest key, but some left without it: see to them before older ones are taken away",
+			key, members, Attr{"left", l.without})
+		return
+	}
+	n.note(Info, "all members hold the newest key: sending under it; older ones can be taken away", key, members)
 }
 
 // allHold says whether every member that is known holds a key.

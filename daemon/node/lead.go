@@ -65,6 +65,7 @@ type leader struct {
 	open     bool // a round is under way
 	nonce    netproto.Nonce
 	copies   []netproto.Nonce // of the poll under other keys
+	without  int              // members that left without the newest key, as of the last change of keys
 	token    uint64
 	departed []departure // of the poll, per interface
 	pollAt   time.Duration
@@ -216,6 +217,8 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 		n.drop(DropDuplicate)
 		return
 	}
+	p.key, p.held = h.KeyID, r.Held // also of one that cannot be measured: it is to hear its polls
+	n.laggard(p)
 	if err := n.measure(p, h, r, in); err != nil {
 		n.drop(DropRange)
 		return
@@ -224,7 +227,6 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	p.learn(h, r)
 	p.rotated = l.sum.Rate
 	p.addr = in.From
-	n.laggard(p)
 	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
 		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
 	}
@@ -263,7 +265,6 @@ func (p *peer) learn(h netproto.Header, r netproto.Reply) {
 	p.flags, p.lineage, p.master = h.Flags, h.Lineage, r.Master
 	p.rate, p.residual, p.bound, p.priority = r.Rate.Fraction(), r.Residual, r.Bound, r.Priority
 	p.repeat, p.nonce, p.pace = r.Repeat, r.Nonce, r.Pace
-	p.key, p.held = h.KeyID, r.Held
 	p.exchanges++
 	if h.Flags&netproto.FlagJumped != 0 {
 		p.jumped = patience

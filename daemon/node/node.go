@@ -22,6 +22,7 @@ type Node struct {
 
 	key       uint32 // under which a master sends: as this one does, or the one obeyed
 	laggards  int    // how many members the log has named that lack the newest key
+	told      uint32 // the newest key of which the log knows that all members hold it
 	strangers strangers
 
 	lineage  uint64      // founding this node belongs to, 0 before one
@@ -49,7 +50,7 @@ type Node struct {
 
 	rotation rotation
 	follow   *follower // without office: nil in a master
-	budget   Budget    // of answers to packets that anybody may send
+	quotas   quotas    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others
 	entries  [netproto.MaxEntries]netproto.Entry
 }

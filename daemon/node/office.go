@@ -145,7 +145,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 	default:
 		return
 	}
-	if !n.mayAnswer() {
+	if !n.mayAnswer(h.Sender) {
 		n.drop(DropBusy)
 		return
 	}

@@ -12,6 +12,8 @@ const (
 	// strangeFor is how long packets of one address are refused for their key, and none accepted, before the log names it: in the middle of
 	// a change of keys a member may send under one that this node has no more, beside one that it has.
 	strangeFor = 10 * time.Second
+	// strangerGone is after how long without a packet an address makes room for another.
+	strangerGone = 5 * time.Minute
 	// mostStrangers are named in strangersEvery: made-up addresses must not fill a disk.
 	mostStrangers  = 8
 	strangersEvery = time.Hour
@@ -21,6 +23,7 @@ const (
 type stranger struct {
 	addr  netip.AddrPort
 	since time.Duration
+	last  time.Duration
 	named bool
 }
 
@@ -41,6 +44,18 @@ func (s *strangers) met(addr netip.AddrPort) {
 	}
 }
 
+// add begins to watch an address, in the place of one that has fallen silent where all are taken. What was named keeps its place.
+func (s *strangers) add(addr netip.AddrPort, now time.Duration) {
+	fresh := stranger{addr: addr, since: now, last: now}
+	if len(s.list) < mostStrangers {
+		s.list = append(s.list, fresh)
+		return
+	}
+	if i := slices.IndexFunc(s.list, func(x stranger) bool { return !x.named && now-x.last >= strangerGone }); i >= 0 {
+		s.list[i] = fresh
+	}
+}
+
 // refuse notes that a packet was refused for its key or tag, and names whoever sends nothing else.
 func (n *Node) refuse(addr netip.AddrPort, key uint32) {
 	s := &n.strangers
@@ -49,11 +64,10 @@ func (n *Node) refuse(addr netip.AddrPort, key uint32) {
 	}
 	i := s.find(addr)
 	if i < 0 {
-		if len(s.list) < mostStrangers {
-			s.list = append(s.list, stranger{addr: addr, since: n.at.Now})
-		}
+		s.add(addr, n.at.Now)
 		return
 	}
+	s.list[i].last = n.at.Now
 	if x := &s.list[i]; !x.named && n.at.Now-x.since >= strangeFor {
 		x.named = true
 		n.note(Warn, n.complaint(key), Attr{"at", addr.String()}, Attr{"key", netproto.KeyName(key)})
@@ -64,7 +78,7 @@ func (n *Node) refuse(addr netip.AddrPort, key uint32) {
 func (n *Node) complaint(key uint32) string {
 	switch r := n.cfg.Ring; {
 	case r.Holds(key):
-		return "packets have a wrong tag: damaged or forged; nothing of them is used"
+		return "packets have a wrong tag: damaged or forged, perhaps under an address that is not their sender's; nothing of them is used"
 	case r == nil:
 		return "packets are sealed with a key, and this node has none: give it the key file of that host, or another group"
 	case key == 0:
