@@ -71,7 +71,6 @@ type member struct {
 	applied  *record                 // the round whose delta it took last
 	proof    time.Duration           // when the last proof of its master was sent
 	obeyed   []allegiance
-	asked    bool // its last Candidate was not objected to, as far as it can tell
 }
 
 // allegiance is whom a node obeyed under a term.
