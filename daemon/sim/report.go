@@ -15,10 +15,12 @@ type Report struct {
 	TimeToSync   time.Duration
 	Disagreement Disagreement  // of the settled hosts, sampled each simulated second from TimeToSync on
 	RMSOffset    time.Duration // of their clocks from their mean
+	Compared     int           // samples that had two clocks or more; 0: neither of the two was measured
 
-	LANRatePPM        float64 // LAN time's rate against true time over the second half of the run
-	MeanOscillatorPPM float64 // mean error of the oscillators of those present over the same time
-	DuePPM            float64 // rate that LAN time should have: that mean, but slowly after a join or a leave
+	LANRatePPM        float64       // LAN time's rate against true time over the second half of the run
+	MeanOscillatorPPM float64       // mean error of the oscillators of those present over the same time
+	DuePPM            float64       // rate that LAN time should have: that mean, but slowly after a join or a leave
+	Rated             time.Duration // how much of that time counts; 0: no rate was measured
 
 	Masters    []Change        // every poll of another host, or under another term, than the one before
 	Takeover   []time.Duration // from a dead master's last poll to the first poll of the next
