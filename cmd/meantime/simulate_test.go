@@ -58,14 +58,8 @@ meantime:   replay: meantime simulate --nodes 5 --drift 50 `
 
 // TestRunsAreTold: one run in full, several in a line for each story.
 func TestRunsAreTold(t *testing.T) {
-	at := func(seconds ...float64) (all []time.Duration) {
-		for _, s := range seconds {
-			all = append(all, time.Duration(s*float64(time.Second)))
-		}
-		return all
-	}
 	one := sim.Report{
-		Simulated: time.Minute, TimeToSync: 7 * time.Second, Interval: time.Second, Takeover: at(2.25), Refused: 3,
+		Simulated: time.Minute, TimeToSync: 7 * time.Second, Takeover: []float64{2.25}, Refused: 3,
 		Disagreement: sim.Disagreement{Median: 2, P95: 3, P99: 4, Max: 50}, RMSOffset: 1, Compared: 20, Rated: 30 * time.Second,
 		Masters: []sim.Change{{At: 3 * time.Second, Host: 1, Term: 1}, {At: 20 * time.Second, Host: 0, Term: 2},
 			{At: 21 * time.Second, Host: 1, Term: 1}, {At: 22 * time.Second, Host: 0, Term: 2}},
@@ -83,7 +77,7 @@ func TestRunsAreTold(t *testing.T) {
 	}
 	worse := one
 	worse.TimeToSync, worse.Disagreement, worse.RMSOffset, worse.LANRatePPM = 9*time.Second, sim.Disagreement{Median: 8, Max: 70}, 6, -4
-	worse.Takeover, worse.Violations = at(1, 2.5), make([]sim.Violation, 1)
+	worse.Takeover, worse.Violations = []float64{1, 2.5}, make([]sim.Violation, 1)
 	never := sim.Report{TimeToSync: -1}
 	table := simulateTable([]run{ranAs("defaults", 1, one), ranAs("defaults", 2, worse), ranAs("swarm", 1, one), ranAs("swarm", 2, never)})
 	lines := strings.Split(table, "\n")

@@ -79,7 +79,7 @@ func simulateText(r sim.Report) string {
 	}
 	line("masters", "%s", masters(reigns(r)))
 	if len(r.Takeover) > 0 {
-		line("takeover", "%s", polls(r.Polls()))
+		line("takeover", "%s", polls(r.Takeover))
 	}
 	if r.Refused > 0 {
 		line("no majority", "%d times: nobody was steered, and the log said why", r.Refused)
@@ -175,7 +175,7 @@ func simulateTable(runs []run) string {
 		runs = runs[n:]
 	}
 	_ = table.Flush() // a strings.Builder takes everything
-	text.WriteString("\nOf each scenario's seeds, the median is in the middle; everything else is the worst. Takeovers are in polls.\n\n")
+	text.WriteString("\nOf each scenario's seeds, the median is in the middle; everything else is the worst. Takeovers are in the polls that the master had promised.\n\n")
 	return text.String()
 }
 
@@ -196,7 +196,7 @@ func simulateRow(runs []run) string {
 		if r.report.Rated > 0 {
 			rate = append(rate, math.Abs(r.report.LANRatePPM-r.report.MeanOscillatorPPM))
 		}
-		takeover = append(takeover, r.report.Polls()...)
+		takeover = append(takeover, r.report.Takeover...)
 	}
 	cells := []string{fmt.Sprint(len(runs)), fmt.Sprint(broken), "never", cell(median, 0.5, span), cell(most, 1, span), cell(rms, 1, span),
 		cell(rate, 1, func(ppm float64) string { return fmt.Sprintf("%.3f ppm", ppm) }),
@@ -220,7 +220,7 @@ func simulateTotal(runs []run, took time.Duration) string {
 	var text strings.Builder
 	var takeover []float64
 	for _, r := range runs {
-		takeover = append(takeover, r.report.Polls()...)
+		takeover = append(takeover, r.report.Takeover...)
 	}
 	if len(runs) > 1 && len(takeover) > 0 {
 		fmt.Fprintf(&text, "%-24s%s\n", "takeover", polls(takeover))
@@ -337,7 +337,7 @@ func runReport(r run) runJSON {
 		Seed: r.lan.Seed, Replay: r.replay(), Nodes: s.Nodes, Simulated: s.Simulated.Seconds(),
 		Turn: s.TurnPPM, Refused: s.Refused, Steps: s.Steps,
 		Packets: s.Packets, Trace: fmt.Sprintf("%016x", s.TraceHash),
-		Takeover: append([]float64{}, s.Polls()...), Masters: []changeJSON{}, Broken: []brokenJSON{},
+		Takeover: append([]float64{}, s.Takeover...), Masters: []changeJSON{}, Broken: []brokenJSON{},
 	}
 	if r.scenario != nil {
 		report.Scenario = r.scenario.Name

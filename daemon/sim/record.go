@@ -384,7 +384,7 @@ func (r *recorder) point() Point {
 func (r *recorder) report() Report {
 	w, j := r.world, r.world.judge
 	out := Report{
-		Seed: w.plan.Seed, Simulated: w.plan.For, Nodes: len(w.hosts), TimeToSync: r.sync, Interval: w.plan.Node.Interval,
+		Seed: w.plan.Seed, Simulated: w.plan.For, Nodes: len(w.hosts), TimeToSync: r.sync,
 		Masters: j.masters, Takeover: j.takeover, Packets: w.packets, Inputs: w.inputs, Refused: r.refused, Contested: r.contested,
 		TurnPPM: r.turned / ppm, Disagreement: percentiles(r.spreads), Compared: r.compared, Rated: time.Duration(r.span),
 	}

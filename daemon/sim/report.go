@@ -22,18 +22,17 @@ type Report struct {
 	DuePPM            float64       // rate that LAN time should have: that mean, but slowly after a join or a leave
 	Rated             time.Duration // how much of that time counts; 0: no rate was measured
 
-	Masters    []Change        // every poll of another host, or under another term, than the one before
-	Takeover   []time.Duration // from a dead master's last poll to the first poll of the next
-	Interval   time.Duration   // from poll to poll, so that Takeover can be told in polls
-	TurnPPM    float64         // largest change of the LAN's rate from one second to the next, once it was steady
-	Steps      int             // clocks stepped by the nodes
-	Packets    uint64          // datagrams sent
-	Contested  time.Duration   // simulated seconds without exactly one master, once Limits.Polls after the last fault are over
-	Refused    int             // times a master said that no majority agrees and steered nobody
-	Inputs     uint64          // inputs handled by all nodes: what a run costs
-	Violations []Violation     // of invariants and limits; empty = the run holds
-	Assault    *Assault        // nil on a LAN without an attacker
-	TraceHash  uint64          // over every input and effect: the same seed gives the same
+	Masters    []Change      // every poll of another host, or under another term, than the one before
+	Takeover   []float64     // from a dead master's last poll to the first of the next, in the polls that the last promised
+	TurnPPM    float64       // largest change of the LAN's rate from one second to the next, once it was steady
+	Steps      int           // clocks stepped by the nodes
+	Packets    uint64        // datagrams sent
+	Contested  time.Duration // simulated seconds without exactly one master, once Limits.Polls after the last fault are over
+	Refused    int           // times a master said that no majority agrees and steered nobody
+	Inputs     uint64        // inputs handled by all nodes: what a run costs
+	Violations []Violation   // of invariants and limits; empty = the run holds
+	Assault    *Assault      // nil on a LAN without an attacker
+	TraceHash  uint64        // over every input and effect: the same seed gives the same
 }
 
 // Disagreement is the distance of the fastest clock from the slowest.
@@ -96,13 +95,4 @@ func (r Report) Err() error {
 		return nil
 	}
 	return r.Violations[0]
-}
-
-// Polls tells the takeovers in poll intervals.
-func (r Report) Polls() []float64 {
-	polls := make([]float64, len(r.Takeover))
-	for i, t := range r.Takeover {
-		polls[i] = float64(t) / float64(r.Interval)
-	}
-	return polls
 }
