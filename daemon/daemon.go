@@ -76,7 +76,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	}
 	frequency, _, from := startFrequency(clock, st.drift)
 	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
-		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", frequency*1e6, "frequency_from", from)
+		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from)
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
 }
 
