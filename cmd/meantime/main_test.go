@@ -92,6 +92,7 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("steer: %w", sysclock.ErrPermission), exitPermission},
 		{fmt.Errorf("%w: %w", daemon.ErrNoKey, daemon.ErrKeyFile), exitInsecure},
 		{fmt.Errorf("%w: x", daemon.ErrKeyFile), exitConfig},
+		{fmt.Errorf("%w: x", daemon.ErrStateHeld), exitClockHeld},
 		{fmt.Errorf("open: %w", sysclock.ErrUnsupported), exitUnsupported},
 	} {
 		if got := exitCode(tt.err); got != tt.want {
