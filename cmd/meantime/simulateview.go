@@ -175,7 +175,7 @@ func simulateTable(runs []run) string {
 		runs = runs[n:]
 	}
 	_ = table.Flush() // a strings.Builder takes everything
-	text.WriteString("\nOf each scenario's seeds, the median is in the middle; everything else is the worst. "+
+	text.WriteString("\nOf each scenario's seeds, the median is in the middle; everything else is the worst. " +
 		"Takeovers are in the polls that the master had promised.\n\n")
 	return text.String()
 }
