@@ -33,6 +33,9 @@ var ErrNetwork = errors.New("network cannot be used")
 // ErrClockHeld says that another meantime on this host keeps the clock already.
 var ErrClockHeld = errors.New("another meantime keeps this host's clock")
 
+// ErrStateHeld says that another meantime, a dry run perhaps, uses the state directory already: two nodes cannot have one id.
+var ErrStateHeld = errors.New("another meantime uses this state directory")
+
 // Run keeps the clock that cfg names until ctx ends. Everything that can be wrong at the start is found before anything
 // is moved: the keys, the right to set the clock, a second daemon, the state directory, the sockets.
 func Run(ctx context.Context, cfg configs.Config, log *slog.Logger) error {
@@ -56,6 +59,11 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return err
 	}
+	leave, err := lockState(st.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
 	conn, err := listen(cfg, log)
 	if err != nil {
 		return err
@@ -76,7 +84,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	}
 	frequency, _, from := startFrequency(clock, st.drift)
 	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
-		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", frequency*1e6, "frequency_from", from)
+		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from)
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
 }
 

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"unicode/utf8"
 
+	"meantime/configs"
 	"meantime/netproto"
 )
 
@@ -40,6 +41,12 @@ const keyHead = `# The keys of this LAN for meantime, the newest first. Whoever 
 
 // keyCode has no letters in upper case and none that look like a digit beside it.
 var keyCode = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// What to do about a file without a key. A new key cuts a host off from a LAN that has one, so copying comes first.
+const (
+	alienFile = "this is no key file; a key line begins with " + keyMark + ": name another file, or copy the LAN's key file there"
+	copyAgain = "copy it again from another host; only for a new LAN, remove it and make another"
+)
 
 // ErrKeyFile says that a key file cannot be used. The error says why and what to do, and never shows what is in the file.
 var ErrKeyFile = errors.New("key file cannot be used")
@@ -76,6 +83,14 @@ func (k *KeyFile) IDs() []string {
 // Caution says who else may read the file, where meantime cannot see to that; empty where it can.
 func (k *KeyFile) Caution() string { return keyCaution(k.path) }
 
+// KeyCommand is what does something to the keys of a file. It names the file unless that is the usual one.
+func KeyCommand(verb, path string) string {
+	if path == configs.Default().KeyFile {
+		return "meantime key " + verb
+	}
+	return "meantime key " + verb + " --file " + shellWord(path)
+}
+
 // ring are the keys as the protocol uses them in a group.
 func (k *KeyFile) ring(group string) (*netproto.Ring, error) {
 	var keys []netproto.Key
@@ -107,7 +122,8 @@ func ReadKeys(path string) (*KeyFile, error) {
 func keyError(path string, err error) error {
 	switch inner, ok := errors.AsType[*fs.PathError](err); {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: %s: %w (`meantime key new` makes one; where the LAN has one, copy that)", ErrKeyFile, path, fs.ErrNotExist)
+		return fmt.Errorf("%w: %s: %w (copy the LAN's key file there; only for a new LAN, `%s` makes one)", ErrKeyFile, path, fs.ErrNotExist,
+			KeyCommand("new", path))
 	case ok:
 		err = inner.Err
 	}
@@ -128,8 +144,11 @@ func readKeyText(path string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, errors.New("it is no file but something else; name the file with key_file or --key-file")
+	switch {
+	case info.IsDir():
+		return nil, nil, errors.New("it is a folder: name the file that is in it")
+	case !info.Mode().IsRegular():
+		return nil, nil, errors.New("it is no file but something else: name a file")
 	}
 	if err := checkKeyFile(path, info); err != nil {
 		return nil, nil, err
@@ -139,7 +158,7 @@ func readKeyText(path string) ([]byte, fs.FileInfo, error) {
 	switch {
 	case err == nil:
 		clear(text)
-		return nil, nil, fmt.Errorf("it is longer than %d KiB: this is no key file", longestKeyFile>>10)
+		return nil, nil, fmt.Errorf("it is longer than %d KiB: %s", longestKeyFile>>10, alienFile)
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return nil, nil, err
 	}
@@ -148,14 +167,13 @@ func readKeyText(path string) ([]byte, fs.FileInfo, error) {
 
 // parseKeys reads the lines. An error names the line and what to do, but shows nothing of it.
 func parseKeys(text []byte) ([]keyLine, error) {
-	const foreign = "this is no key file; a key line begins with " + keyMark + ", and `meantime key new` makes one"
 	switch {
 	case bytes.IndexByte(text, 0) >= 0:
-		return nil, errors.New("it holds zero bytes: it was saved as UTF-16 or is of another program; save it as plain text, or copy it again")
+		return nil, errors.New("it holds zero bytes: it was saved as UTF-16 or is of another program: save it as plain text, or copy it again")
 	case !utf8.Valid(text):
-		return nil, errors.New("it holds bytes that are no text: " + foreign)
+		return nil, errors.New("it holds bytes that are no text: " + alienFile)
 	case len(bytes.TrimSpace(text)) == 0:
-		return nil, errors.New("it is empty: copy it again from another host, or remove it and let `meantime key new` make one")
+		return nil, errors.New("it is empty: " + copyAgain)
 	}
 	var keys []keyLine
 	number := 0
@@ -180,7 +198,7 @@ func parseKeys(text []byte) ([]keyLine, error) {
 		keys = append(keys, keyLine{key, number})
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("no key stands in it: copy it again from another host, or remove it and let `meantime key new` make one")
+		return nil, errors.New("no key stands in it: " + copyAgain)
 	}
 	return keys, nil
 }
@@ -225,10 +243,11 @@ func freshKey() []byte {
 // MakeKeys makes a key file with one new key, and its folder. A file that is there already is left alone: an fs.ErrExist.
 func MakeKeys(path string) (*KeyFile, error) {
 	if _, err := os.Lstat(path); err == nil {
-		return nil, fmt.Errorf("%s: %w: `meantime key list` shows what it holds, and `meantime key rotate` adds a new key", path, fs.ErrExist)
+		return nil, fmt.Errorf("%s: %w: `%s` shows what it holds, and `%s` adds a new key", path, fs.ErrExist, KeyCommand("list", path),
+			KeyCommand("rotate", path))
 	}
 	if err := makeKeyFolder(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("folder for the key file: %w (name another file with --file)", err)
+		return nil, writeError(path, fmt.Errorf("its folder: %w", err))
 	}
 	key := freshKey()
 	defer clear(key)
@@ -239,9 +258,20 @@ func MakeKeys(path string) (*KeyFile, error) {
 		return errors.Join(os.Link(from, to), os.Remove(from))
 	}
 	if err := replaceFile(path, text, dress, move); err != nil {
-		return nil, fmt.Errorf("writing the key file: %w", err)
+		return nil, writeError(path, err)
 	}
 	return ReadKeys(path)
+}
+
+// writeError names the file that was to be written, not the one beside it that was to take its place.
+func writeError(path string, err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok && filepath.Dir(inner.Path) == filepath.Dir(path) {
+		err = inner.Err
+	}
+	if inner, ok := errors.AsType[*os.LinkError](err); ok {
+		err = inner.Err
+	}
+	return fmt.Errorf("writing %s: %w (run it as root, or name with --file a file where you may write)", path, err)
 }
 
 // makeKeyFolder makes a folder, but not those above it, that everybody may enter: the file guards itself, and the service's user has
@@ -278,8 +308,8 @@ func changeKeys(path string, change func(*KeyFile) error) (*KeyFile, error) {
 
 func (k *KeyFile) rotate() error {
 	if len(k.keys) == netproto.MaxKeys {
-		return fmt.Errorf("%s holds %d keys already, and more are not held: `meantime key retire` drops all but the newest",
-			k.path, netproto.MaxKeys)
+		return fmt.Errorf("%s holds %d keys already, and more are not held: `%s` drops all but the newest", k.path, netproto.MaxKeys,
+			KeyCommand("retire", k.path))
 	}
 	key := freshKey()
 	defer clear(key)
@@ -306,7 +336,7 @@ func (k *KeyFile) rewrite(lines [][]byte) error {
 		err = replaceFile(path, text, func(f *os.File) error { return dressKeyFile(f, k.info) }, os.Rename)
 	}
 	if err != nil {
-		return fmt.Errorf("writing the key file: %w", err)
+		return writeError(k.path, err)
 	}
 	return nil
 }

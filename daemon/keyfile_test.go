@@ -281,15 +281,16 @@ func TestReadKeysRefused(t *testing.T) {
 	long := filepath.Join(dir, "long")
 	put(t, long, "#"+strings.Repeat("x", longestKeyFile)+"\n"+lineOf(1))
 	for path, want := range map[string]string{
-		filepath.Join(dir, "none"):          "`meantime key new` makes one",
+		filepath.Join(dir, "none"):          "copy the LAN's key file there; only for a new LAN, `meantime key new --file ",
 		filepath.Join(long, "in", "a file"): "",
-		dir:                                 "no file but something else",
+		dir:                                 "it is a folder",
 		long:                                "longer than 16 KiB",
 		keyFileOf(t, ""):                    "it is empty",
 		keyFileOf(t, lineOf(7)[:50]):        "line 1: ",
 	} {
 		k, err := ReadKeys(path)
-		if k != nil || !errors.Is(err, ErrKeyFile) || !strings.Contains(err.Error(), want) || strings.Count(err.Error(), path) != 1 {
+		if k != nil || !errors.Is(err, ErrKeyFile) || !strings.Contains(err.Error(), want) ||
+			strings.Count(strings.Replace(err.Error(), KeyCommand("new", path), "", 1), path) != 1 {
 			t.Errorf("%s: %v", path, err)
 		}
 		discreet(t, strings.ReplaceAll(err.Error(), path, ""), lineOf(7))

@@ -38,7 +38,7 @@ func checkKeyFile(path string, info fs.FileInfo) error {
 	if mode := info.Mode().Perm(); mode&tooOpen != 0 {
 		mend := mode & sharedKeyMode
 		return fmt.Errorf("its mode is %04o: others can read or change what only its owner may: run `chmod %o %s`, and "+
-			"`meantime key rotate` if anybody else may have read it", mode, mend, shellWord(path))
+			"`%s` if anybody else may have read it", mode, mend, shellWord(path), KeyCommand("rotate", path))
 	}
 	return nil
 }

@@ -149,3 +149,15 @@ func TestHangup(t *testing.T) {
 		t.Error("not heard")
 	}
 }
+
+// Who may not write is told which file it is about, not the one beside it, and what to do.
+func TestWriteError(t *testing.T) {
+	dir := lockedDir(t)
+	path := filepath.Join(dir, "key")
+	unprivileged(t, func() {
+		_, err := MakeKeys(path)
+		if !errors.Is(err, fs.ErrPermission) || !strings.HasPrefix(err.Error(), "writing "+path+": permission denied (run it as root, or ") {
+			t.Errorf("a new file: %v", err)
+		}
+	})
+}

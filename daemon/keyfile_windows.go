@@ -3,6 +3,7 @@ package daemon
 import (
 	"io/fs"
 	"os"
+	"strings"
 )
 
 func openKeyFile(path string) (*os.File, error) { return os.Open(path) }
@@ -15,6 +16,14 @@ func checkKeyFile(string, fs.FileInfo) error { return nil }
 func dressKeyFile(*os.File, fs.FileInfo) error { return nil }
 
 func admitMe(path string) string { return "run it as the service or as administrator" }
+
+// shellWord writes a path so that both shells take it for one word. No path has such a quote in it.
+func shellWord(path string) string {
+	if strings.ContainsAny(path, " &'()^%;,") {
+		return `"` + path + `"`
+	}
+	return path
+}
 
 // keyCaution names the command that shuts everybody out but the system and the administrators, by the names that these have in every
 // language.

@@ -48,6 +48,26 @@ func lockFile(path string) (func() error, error) {
 	return f.Close, nil // closing gives the lock back; the file stays, since removing it would let two in
 }
 
+// lockState takes the lock on a state directory, likewise. It is on the folder itself, so that no file has to be handed on with it; where
+// folders cannot be locked, as on some network file systems, none is.
+func lockState(dir string) (release func() error, err error) {
+	free := func() error { return nil }
+	if dir == "" {
+		return free, nil
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return nil, errors.Join(fmt.Errorf("%w: %s: stop it first, or name another with state_dir or --state-dir", ErrStateHeld, dir), f.Close())
+	case err != nil:
+		return free, f.Close()
+	}
+	return f.Close, nil
+}
+
 // lockError says what to do. Whoever may not make the lock may not set the clock either.
 func lockError(err error) error {
 	if errors.Is(err, fs.ErrPermission) {

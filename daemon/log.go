@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"time"
 
 	"meantime/configs"
@@ -15,9 +16,18 @@ import (
 func NewLogger(w io.Writer, cfg configs.Log) *slog.Logger {
 	options := &slog.HandlerOptions{Level: cfg.Level}
 	if cfg.Format == configs.LogJSON {
+		options.ReplaceAttr = withUnit
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// withUnit tells programs a duration in seconds, with the unit in its name. JSON has no durations: it would be a bare number of ns.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		return slog.Float64(a.Key+"_s", a.Value.Duration().Seconds())
+	}
+	return a
 }
 
 var levels = map[node.Level]slog.Level{node.Debug: slog.LevelDebug, node.Info: slog.LevelInfo, node.Warn: slog.LevelWarn}
@@ -33,18 +43,51 @@ func logNote(log *slog.Logger, n node.Note) {
 
 // logStatus writes the regular line: whoever reads the log sees how the LAN does without asking.
 func logStatus(log *slog.Logger, s node.Status) {
-	args := []any{"state", string(s.State), "master", s.Master.String(), "seq", s.Seq,
-		"members", s.Members, "voters", s.Voters, "spread", s.Spread, "residual", s.Residual, "bound", s.Bound,
-		"frequency_ppm", s.Rate * 1e6, "kernel_stamps", s.Kernel, "key", keyName(s.Key)}
+	args := []any{"state", string(s.State)}
+	if s.Master != 0 {
+		args = append(args, "master", s.Master.String())
+	}
+	args = append(args, "seq", s.Seq, "members", s.Members, "voters", s.Voters, "spread", s.Spread, "residual", s.Residual)
+	if s.Bound >= 0 {
+		args = append(args, "bound", s.Bound)
+	}
+	args = append(args, "frequency_ppm", shortPPM(s.Rate), "kernel_stamps", s.Kernel, "key", keyName(s.Key))
 	if s.Key != 0 && s.Holders > 0 { // a master
 		args = append(args, "newest_key", keyName(s.Held[0]), "held_by", s.Holders)
 	}
-	log.Info("status", append(args, "dropped", s.Drops.Total()-s.Drops[node.DropOwn])...)
+	if n := heldKeys(s); n > 1 {
+		args = append(args, "held", n)
+	}
+	log.Info("status", append(args, "dropped", s.Drops.Total()-s.Drops[node.DropOwn], dropReasons(s.Drops))...)
 	for reason, count := range s.Drops {
 		if count > 0 {
 			log.Debug("dropped", "reason", node.Drop(reason).String(), "count", count)
 		}
 	}
+}
+
+// shortPPM is a rate in ppm as people read it: 0.1 ns a second is less than any oscillator keeps.
+func shortPPM(rate float64) float64 { return math.Round(rate*1e10) / 1e4 }
+
+// heldKeys is how many keys the node holds: more than one while the LAN's key is changed.
+func heldKeys(s node.Status) (n int) {
+	for _, key := range s.Held {
+		if key != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// dropReasons says why datagrams of others were dropped, by the reasons that there were.
+func dropReasons(drops node.Drops) slog.Attr {
+	var counts []any
+	for reason, count := range drops {
+		if count > 0 && node.Drop(reason) != node.DropOwn {
+			counts = append(counts, slog.Uint64(node.Drop(reason).String(), count))
+		}
+	}
+	return slog.Group("dropped_for", counts...)
 }
 
 // logChange writes that an interface came, went or failed.

@@ -42,7 +42,7 @@ var notes = []struct {
 }{
 	{node.Note{Level: node.Info, Text: "gathering: measuring, no clock is moved", Attrs: []node.Attr{{Key: "at_most", Value: 10 * time.Second}}},
 		`level=INFO msg="gathering: measuring, no clock is moved" at_most=10s`,
-		`"level":"INFO","msg":"gathering: measuring, no clock is moved","at_most":10000000000}`},
+		`"level":"INFO","msg":"gathering: measuring, no clock is moved","at_most_s":10}`},
 	{node.Note{Level: node.Warn, Text: "a second master is on this LAN", Attrs: []node.Attr{
 		{Key: "other", Value: "00000000000000ff"}, {Key: "count", Value: 3}, {Key: "rate", Value: 1.5e-6}, {Key: "at", Value: "[fe80::1%eth0]:1"}}},
 		`level=WARN msg="a second master is on this LAN" other=00000000000000ff count=3 rate=1.5e-06 at=[fe80::1%eth0]:1`,
@@ -87,7 +87,7 @@ func TestStatusLine(t *testing.T) {
 	}
 	s.Drops[node.DropOwn], s.Drops[node.DropGroup] = 5, 2
 	const status = `level=INFO msg=status state=following master=00000000000000ab seq=12 members=4 voters=3 ` +
-		`spread=17µs residual=-3µs bound=90µs frequency_ppm=-12.5 kernel_stamps=true key=none dropped=2`
+		`spread=17µs residual=-3µs bound=90µs frequency_ppm=-12.5 kernel_stamps=true key=none dropped=2 dropped_for.group=2`
 	write := func(log *slog.Logger) { logStatus(log, s) }
 	got := logged(t, configs.Log{Level: slog.LevelInfo}, write)
 	if len(got) != 1 || got[0] != status {
@@ -99,12 +99,28 @@ func TestStatusLine(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	s.Key, s.Held = 0xc0ffee, [netproto.MaxKeys]uint32{0xbee, 0xc0ffee}
-	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee dropped=2") {
+	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee held=2 dropped=2 ") {
 		t.Errorf("of a member: %s", got)
 	}
 	s.Holders = 3
-	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee newest_key=00000bee held_by=3 dropped=2") {
+	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee newest_key=00000bee held_by=3 held=2 dropped=2 ") {
 		t.Errorf("of a master: %s", got)
+	}
+	if !strings.Contains(logged(t, configs.Log{}, write)[0], " held=2 ") {
+		t.Error("a second key is not told")
+	}
+	s.Held[1] = 0
+	if got := logged(t, configs.Log{}, write); strings.Contains(got[0], " held=") {
+		t.Errorf("of one key: %s", got)
+	}
+	s.Rate = 1.23456789e-6
+	if got := logged(t, configs.Log{Format: configs.LogJSON}, write); !strings.Contains(got[0], `"spread_s":0.000017,`) ||
+		!strings.Contains(got[0], `"frequency_ppm":1.2346,`) {
+		t.Errorf("to programs: %s", got)
+	}
+	s.Master, s.Bound = 0, -1
+	if got := logged(t, configs.Log{}, write); strings.Contains(got[0], "master=") || strings.Contains(got[0], "bound=") {
+		t.Errorf("what is not known: %s", got)
 	}
 	s.Kernel = false
 	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " kernel_stamps=false ") {

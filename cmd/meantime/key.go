@@ -103,14 +103,14 @@ func newKeyRotateCommand(out *ui) *cobra.Command {
 	return keyCommand(out, "rotate", "Add a new key and keep the others", daemon.RotateKeys, func(k *daemon.KeyFile) string {
 		return fmt.Sprintf("key %s added to %s, which holds %d keys now\n"+
 			"copy the file to every host; once the log of the master says that all members hold the newest key, "+
-			"`meantime key retire` drops the others\n%s", k.IDs()[0], k.Path(), len(k.IDs()), caution(k))
+			"`%s` drops the others\n%s", k.IDs()[0], k.Path(), len(k.IDs()), daemon.KeyCommand("retire", k.Path()), caution(k))
 	})
 }
 
 func newKeyRetireCommand(out *ui) *cobra.Command {
 	return keyCommand(out, "retire", "Drop all keys but the newest", daemon.RetireKeys, func(k *daemon.KeyFile) string {
-		return fmt.Sprintf("%s holds key %s alone now\ncopy the file to every host; whoever lacks that key is no longer heard\n%s",
-			k.Path(), k.IDs()[0], caution(k))
+		return fmt.Sprintf("%s holds key %[2]s alone now\nhosts that do not hold %[2]s are cut off from now on: copy the file to every host, "+
+			"at once if the log of the master has not said that all members hold the newest key\n%[3]s", k.Path(), k.IDs()[0], caution(k))
 	})
 }
 

@@ -26,7 +26,7 @@ const (
 	exitConfig      = 3 // the configuration file or the key file cannot be read or has problems
 	exitPermission  = 4 // not allowed to set the clock
 	exitNetwork     = 5 // a network interface or a socket cannot be used
-	exitClockHeld   = 6 // another program on this host steers the clock
+	exitClockHeld   = 6 // another program on this host steers the clock or uses the state directory
 	exitInsecure    = 7 // refused to obey packets that nothing authenticates: there is no key
 	exitUnsupported = 8 // this operating system has no clock that can be steered
 )
@@ -43,7 +43,8 @@ var exitCodes = []struct {
 	{exitConfig, "the configuration file or the key file cannot be read or has problems"},
 	{exitPermission, "not allowed to set the clock"},
 	{exitNetwork, "a network interface or a socket cannot be used"},
-	{exitClockHeld, "another program on this host steers the clock already: a second meantime, or another time daemon"},
+	{exitClockHeld, "another program on this host steers the clock already: a second meantime, or another time daemon; " +
+		"or uses the state directory"},
 	{exitInsecure, "refused to obey packets that nothing authenticates: there is no key"},
 	{exitUnsupported, "this operating system has no clock that can be steered"},
 }
@@ -65,6 +66,7 @@ var outcomes = []struct {
 	{same(sysclock.ErrPermission), exitPermission},
 	{same(daemon.ErrNetwork), exitNetwork},
 	{same(daemon.ErrClockHeld), exitClockHeld},
+	{same(daemon.ErrStateHeld), exitClockHeld},
 	{same(sysclock.ErrUnsupported), exitUnsupported},
 }
 

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -92,6 +93,7 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("steer: %w", sysclock.ErrPermission), exitPermission},
 		{fmt.Errorf("%w: %w", daemon.ErrNoKey, daemon.ErrKeyFile), exitInsecure},
 		{fmt.Errorf("%w: x", daemon.ErrKeyFile), exitConfig},
+		{fmt.Errorf("%w: x", daemon.ErrStateHeld), exitClockHeld},
 		{fmt.Errorf("open: %w", sysclock.ErrUnsupported), exitUnsupported},
 	} {
 		if got := exitCode(tt.err); got != tt.want {
@@ -115,6 +117,15 @@ func TestExitCodesAreExplained(t *testing.T) {
 	for _, outcome := range outcomes {
 		if outcome.code <= exitFailed || outcome.code >= len(exitCodes) {
 			t.Errorf("an error maps to code %d", outcome.code)
+		}
+	}
+}
+
+// TestApartHint: a demo that was too short is told how long it takes; of another one only the seed may be to blame.
+func TestApartHint(t *testing.T) {
+	for length, want := range map[time.Duration]string{time.Second: "about 7s", 25 * time.Second: "--seed 5"} {
+		if got := apartHint(demoOptions{For: length, Seed: 5}); !strings.Contains(got, want) {
+			t.Errorf("after %v: %s", length, got)
 		}
 	}
 }

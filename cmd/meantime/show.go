@@ -35,9 +35,20 @@ var runDemo = func(ctx context.Context, o demoOptions) error {
 		return err
 	}
 	if !result.Converged && ctx.Err() == nil { // who breaks a demo off asks for no verdict
-		return hinted{errApart, fmt.Sprintf("give it longer with --for, or look at it again with --seed %d", o.Seed)}
+		return hinted{errApart, apartHint(o)}
 	}
 	return nil
+}
+
+// usuallyAgrees is how long a demo takes until its clocks agree where nothing is lost and nobody killed: an election and a founding.
+const usuallyAgrees = 7 * time.Second
+
+// apartHint says what to do about clocks that did not agree.
+func apartHint(o demoOptions) string {
+	if o.For <= usuallyAgrees {
+		return fmt.Sprintf("it takes about %v until clocks agree: leave --for out, or write a longer time", usuallyAgrees)
+	}
+	return fmt.Sprintf("give it longer with --for, or look at it again with --seed %d", o.Seed)
 }
 
 // reporter shows the demo as it goes on: a table that redraws itself on a terminal, a line a second elsewhere, nothing

@@ -58,15 +58,9 @@ meantime:   replay: meantime simulate --nodes 5 --drift 50 `
 
 // TestRunsAreTold: one run in full, several in a line for each story.
 func TestRunsAreTold(t *testing.T) {
-	at := func(seconds ...float64) (all []time.Duration) {
-		for _, s := range seconds {
-			all = append(all, time.Duration(s*float64(time.Second)))
-		}
-		return all
-	}
 	one := sim.Report{
-		Simulated: time.Minute, TimeToSync: 7 * time.Second, Interval: time.Second, Takeover: at(2.25), Refused: 3,
-		Disagreement: sim.Disagreement{Median: 2, P95: 3, P99: 4, Max: 50}, RMSOffset: 1,
+		Simulated: time.Minute, TimeToSync: 7 * time.Second, Takeover: []float64{2.25}, Refused: 3,
+		Disagreement: sim.Disagreement{Median: 2, P95: 3, P99: 4, Max: 50}, RMSOffset: 1, Compared: 20, Rated: 30 * time.Second,
 		Masters: []sim.Change{{At: 3 * time.Second, Host: 1, Term: 1}, {At: 20 * time.Second, Host: 0, Term: 2},
 			{At: 21 * time.Second, Host: 1, Term: 1}, {At: 22 * time.Second, Host: 0, Term: 2}},
 	}
@@ -83,14 +77,19 @@ func TestRunsAreTold(t *testing.T) {
 	}
 	worse := one
 	worse.TimeToSync, worse.Disagreement, worse.RMSOffset, worse.LANRatePPM = 9*time.Second, sim.Disagreement{Median: 8, Max: 70}, 6, -4
-	worse.Takeover, worse.Violations = at(1, 2.5), make([]sim.Violation, 1)
+	worse.Takeover, worse.Violations = []float64{1, 2.5}, make([]sim.Violation, 1)
 	never := sim.Report{TimeToSync: -1}
 	table := simulateTable([]run{ranAs("defaults", 1, one), ranAs("defaults", 2, worse), ranAs("swarm", 1, one), ranAs("swarm", 2, never)})
 	lines := strings.Split(table, "\n")
-	for i, want := range []string{"2 1 9s 2ns 70ns 6ns 4.000 ppm 2.50 defaults", "2 0 never 0s 50ns 1ns 0.000 ppm 2.25 swarm"} {
+	for i, want := range []string{"2 1 9s 2ns 70ns 6ns 4.000 ppm 2.50 defaults", "2 0 never 2ns 50ns 1ns 0.000 ppm 2.25 swarm"} {
 		if got := strings.Join(strings.Fields(lines[i+1]), " "); got != want {
 			t.Errorf("line %d: %s, want %s", i, got, want)
 		}
+	}
+	unmeasured := sim.Report{TimeToSync: 4 * time.Second, Nodes: 5}
+	row := strings.Join(strings.Fields(simulateRow([]run{ranAs("", 1, unmeasured), ranAs("", 2, unmeasured)})), " ")
+	if want := "2 0 4s – – – – – as given"; row != want {
+		t.Errorf("what was not measured: %s, want %s", row, want)
 	}
 	total := simulateTotal([]run{ranAs("defaults", 1, one), ranAs("defaults", 2, worse)}, 100*time.Millisecond)
 	if !strings.Contains(total, " 2.25 polls p50, 2.50 p99, 2.50 at most, of 3\n") ||

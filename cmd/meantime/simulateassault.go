@@ -22,18 +22,21 @@ func assaultText(r sim.Report) string {
 	const verdict = "%-24s%d obeyed: of %d deeds (steerings, steps, terms, offices) so many differ from those of the LAN alone\n"
 	fmt.Fprintf(&text, verdict, "from outside", a.Obeyed, a.Deeds)
 	if total := a.Total(); total.Sent > 0 {
-		fmt.Fprintf(&text, "%-24s%d sent, %d heard; disagreement %.3f of what it is without them, in the median\n", "hostile packets",
-			total.Sent, total.Heard, ratio(r))
+		compared := "not measured"
+		if by := ratio(r); by != nil {
+			compared = fmt.Sprintf("%.3f of what it is without them, in the median", *by)
+		}
+		fmt.Fprintf(&text, "%-24s%d sent, %d heard; disagreement %s\n", "hostile packets", total.Sent, total.Heard, compared)
 	}
 	return text.String()
 }
 
-// ratio is the median disagreement against that of the LAN alone.
-func ratio(r sim.Report) float64 {
-	if r.Assault.Quiet.Median == 0 {
-		return 1
+// ratio is the median disagreement against that of the LAN alone; nil where either was not measured.
+func ratio(r sim.Report) *float64 {
+	if r.Compared == 0 || r.Assault.Quiet.Median == 0 {
+		return nil
 	}
-	return float64(r.Disagreement.Median) / float64(r.Assault.Quiet.Median)
+	return new(float64(r.Disagreement.Median) / float64(r.Assault.Quiet.Median))
 }
 
 // fates tells what became of the datagrams that nodes heard.
@@ -62,7 +65,7 @@ type assaultJSON struct {
 	Deeds   int             `json:"deeds"`
 	Obeyed  int             `json:"obeyed"`
 	First   string          `json:"first_obeyed,omitempty"`
-	Ratio   float64         `json:"disagreement_ratio"`
+	Ratio   *float64        `json:"disagreement_ratio"`
 }
 
 type hostilityJSON struct {

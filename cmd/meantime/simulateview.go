@@ -63,18 +63,23 @@ func simulateText(r sim.Report) string {
 		line("in sync", "never")
 	} else {
 		line("in sync", "after %s", span(r.TimeToSync))
-		if d.Max == 0 {
-			line("disagreement", "not measured: --for ends before 30 polls after that")
-		} else {
+		switch {
+		case r.Nodes == 1:
+			line("disagreement", "not measured: one host, nothing to compare")
+		case r.Compared == 0:
+			line("disagreement", "not measured: the run ends before 30 polls after that")
+		default:
 			line("disagreement", "%s median, %s p95, %s p99, %s at most, of clocks at rest, from 30 polls after that",
 				span(d.Median), span(d.P95), span(d.P99), span(d.Max))
 			line("clocks from their mean", "%s rms", span(r.RMSOffset))
 		}
 	}
-	line("LAN rate", "%+.3f ppm, where the mean of the oscillators is %+.3f ppm", r.LANRatePPM, r.MeanOscillatorPPM)
+	if r.Rated > 0 {
+		line("LAN rate", "%+.3f ppm, where the mean of the oscillators is %+.3f ppm", r.LANRatePPM, r.MeanOscillatorPPM)
+	}
 	line("masters", "%s", masters(reigns(r)))
 	if len(r.Takeover) > 0 {
-		line("takeover", "%s", polls(r.Polls()))
+		line("takeover", "%s", polls(r.Takeover))
 	}
 	if r.Refused > 0 {
 		line("no majority", "%d times: nobody was steered, and the log said why", r.Refused)
@@ -170,7 +175,8 @@ func simulateTable(runs []run) string {
 		runs = runs[n:]
 	}
 	_ = table.Flush() // a strings.Builder takes everything
-	text.WriteString("\nOf each scenario's seeds, the median is in the middle; everything else is the worst. Takeovers are in polls.\n\n")
+	text.WriteString("\nOf each scenario's seeds, the median is in the middle; everything else is the worst. " +
+		"Takeovers are in the polls that the master had promised.\n\n")
 	return text.String()
 }
 
@@ -184,20 +190,30 @@ func simulateRow(runs []run) string {
 			broken++
 		}
 		inSync = inSync && r.report.TimeToSync >= 0
-		sync, rms = append(sync, r.report.TimeToSync), append(rms, r.report.RMSOffset)
-		median, most = append(median, r.report.Disagreement.Median), append(most, r.report.Disagreement.Max)
-		rate = append(rate, math.Abs(r.report.LANRatePPM-r.report.MeanOscillatorPPM))
-		takeover = append(takeover, r.report.Polls()...)
+		sync = append(sync, r.report.TimeToSync)
+		if d := r.report.Disagreement; r.report.Compared > 0 {
+			median, most, rms = append(median, d.Median), append(most, d.Max), append(rms, r.report.RMSOffset)
+		}
+		if r.report.Rated > 0 {
+			rate = append(rate, math.Abs(r.report.LANRatePPM-r.report.MeanOscillatorPPM))
+		}
+		takeover = append(takeover, r.report.Takeover...)
 	}
-	cells := []string{fmt.Sprint(len(runs)), fmt.Sprint(broken), "never", span(quantile(median, 0.5)), span(quantile(most, 1)),
-		span(quantile(rms, 1)), fmt.Sprintf("%.3f ppm", quantile(rate, 1)), "", "  " + runs[0].name()}
+	cells := []string{fmt.Sprint(len(runs)), fmt.Sprint(broken), "never", cell(median, 0.5, span), cell(most, 1, span), cell(rms, 1, span),
+		cell(rate, 1, func(ppm float64) string { return fmt.Sprintf("%.3f ppm", ppm) }),
+		cell(takeover, 1, func(polls float64) string { return fmt.Sprintf("%.2f", polls) }), "  " + runs[0].name()}
 	if inSync {
 		cells[2] = span(quantile(sync, 1))
 	}
-	if len(takeover) > 0 {
-		cells[7] = fmt.Sprintf("%.2f", quantile(takeover, 1))
-	}
 	return strings.Join(cells, "\t")
+}
+
+// cell shows a quantile, or that nothing was measured.
+func cell[T float64 | time.Duration](values []T, part float64, show func(T) string) string {
+	if len(values) == 0 {
+		return "–"
+	}
+	return show(quantile(values, part))
 }
 
 // simulateTotal is what all of it came to.
@@ -205,7 +221,7 @@ func simulateTotal(runs []run, took time.Duration) string {
 	var text strings.Builder
 	var takeover []float64
 	for _, r := range runs {
-		takeover = append(takeover, r.report.Polls()...)
+		takeover = append(takeover, r.report.Takeover...)
 	}
 	if len(runs) > 1 && len(takeover) > 0 {
 		fmt.Fprintf(&text, "%-24s%s\n", "takeover", polls(takeover))
@@ -263,25 +279,25 @@ type simulateJSON struct {
 }
 
 type runJSON struct {
-	Scenario     string           `json:"scenario,omitempty"`
-	Seed         uint64           `json:"seed"`
-	Replay       string           `json:"replay"`
-	Nodes        int              `json:"nodes"`
-	Simulated    float64          `json:"simulated_s"`
-	Sync         *float64         `json:"in_sync_after_s"` // null: never
-	Disagreement disagreementJSON `json:"disagreement_s"`
-	RMS          float64          `json:"rms_offset_s"`
-	Rate         float64          `json:"lan_rate_ppm"`
-	Oscillators  float64          `json:"mean_oscillator_ppm"`
-	Turn         float64          `json:"largest_change_of_rate_ppm"`
-	Masters      []changeJSON     `json:"masters"`
-	Takeover     []float64        `json:"takeover_polls"`
-	Refused      int              `json:"no_majority"`
-	Steps        int              `json:"steps"`
-	Packets      uint64           `json:"packets"`
-	Assault      *assaultJSON     `json:"hostile,omitempty"`
-	Broken       []brokenJSON     `json:"broken"`
-	Trace        string           `json:"trace"`
+	Scenario     string            `json:"scenario,omitempty"`
+	Seed         uint64            `json:"seed"`
+	Replay       string            `json:"replay"`
+	Nodes        int               `json:"nodes"`
+	Simulated    float64           `json:"simulated_s"`
+	Sync         *float64          `json:"in_sync_after_s"` // null: never
+	Disagreement *disagreementJSON `json:"disagreement_s"`  // this and the next three are null where they were not measured
+	RMS          *float64          `json:"rms_offset_s"`
+	Rate         *float64          `json:"lan_rate_ppm"`
+	Oscillators  *float64          `json:"mean_oscillator_ppm"`
+	Turn         float64           `json:"largest_change_of_rate_ppm"`
+	Masters      []changeJSON      `json:"masters"`
+	Takeover     []float64         `json:"takeover_polls"`
+	Refused      int               `json:"no_majority"`
+	Steps        int               `json:"steps"`
+	Packets      uint64            `json:"packets"`
+	Assault      *assaultJSON      `json:"hostile,omitempty"`
+	Broken       []brokenJSON      `json:"broken"`
+	Trace        string            `json:"trace"`
 }
 
 type disagreementJSON struct {
@@ -319,11 +335,10 @@ func simulateReport(o simulateOptions, runs []run, took time.Duration) simulateJ
 func runReport(r run) runJSON {
 	s, d := r.report, r.report.Disagreement
 	report := runJSON{
-		Seed: r.lan.Seed, Replay: r.replay(), Nodes: s.Nodes, Simulated: s.Simulated.Seconds(), RMS: s.RMSOffset.Seconds(),
-		Disagreement: disagreementJSON{d.Median.Seconds(), d.P95.Seconds(), d.P99.Seconds(), d.Max.Seconds()},
-		Rate:         s.LANRatePPM, Oscillators: s.MeanOscillatorPPM, Turn: s.TurnPPM, Refused: s.Refused, Steps: s.Steps,
+		Seed: r.lan.Seed, Replay: r.replay(), Nodes: s.Nodes, Simulated: s.Simulated.Seconds(),
+		Turn: s.TurnPPM, Refused: s.Refused, Steps: s.Steps,
 		Packets: s.Packets, Trace: fmt.Sprintf("%016x", s.TraceHash),
-		Takeover: append([]float64{}, s.Polls()...), Masters: []changeJSON{}, Broken: []brokenJSON{},
+		Takeover: append([]float64{}, s.Takeover...), Masters: []changeJSON{}, Broken: []brokenJSON{},
 	}
 	if r.scenario != nil {
 		report.Scenario = r.scenario.Name
@@ -332,8 +347,14 @@ func runReport(r run) runJSON {
 		report.Assault = assaultReport(s)
 	}
 	if s.TimeToSync >= 0 {
-		sync := s.TimeToSync.Seconds()
-		report.Sync = &sync
+		report.Sync = new(s.TimeToSync.Seconds())
+	}
+	if s.Compared > 0 {
+		report.Disagreement = &disagreementJSON{d.Median.Seconds(), d.P95.Seconds(), d.P99.Seconds(), d.Max.Seconds()}
+		report.RMS = new(s.RMSOffset.Seconds())
+	}
+	if s.Rated > 0 {
+		report.Rate, report.Oscillators = &s.LANRatePPM, &s.MeanOscillatorPPM
 	}
 	for _, c := range s.Masters {
 		report.Masters = append(report.Masters, changeJSON{c.At.Seconds(), c.Host, c.Term})

@@ -17,8 +17,9 @@ type judge struct {
 	hosts []conduct
 
 	masters  []Change
-	takeover []time.Duration
+	takeover []float64     // see Report
 	lastPoll time.Duration // of the host that polled last
+	interval time.Duration // to the next, as that poll said
 	ruler    int           // the only host that may poll once the faults are over and the LAN has had its time; −1 before
 }
 
@@ -149,17 +150,19 @@ func (h *Host) watch(raw, wall int64) {
 const roundings = 4
 
 // announced looks at what is multicast: polls show who holds office, an Adjust whom its sender obeys.
-func (j *judge) announced(from *Host, h netproto.Header) {
+func (j *judge) announced(from *Host, h netproto.Header, body []byte) {
 	switch h.Kind {
 	case netproto.KindAdjust:
 		j.obeyed(from, h.Term, from.index)
 	case netproto.KindPoll:
-		j.polled(from, h.Term)
+		if poll, err := netproto.ParsePoll(body); err == nil {
+			j.polled(from, h.Term, time.Duration(poll.Interval)*time.Microsecond)
+		}
 	}
 }
 
-// polled notes a poll.
-func (j *judge) polled(from *Host, term uint64) {
+// polled notes a poll, and when the next one is promised.
+func (j *judge) polled(from *Host, term uint64, interval time.Duration) {
 	w := j.world
 	now := time.Duration(w.now)
 	if c := &j.hosts[from.index]; c.reign != term {
@@ -171,11 +174,11 @@ func (j *judge) polled(from *Host, term uint64) {
 	}
 	if last := w.lastPoll; last >= 0 && last != from.index {
 		if old := w.hosts[last]; !old.up() || old.frozen > 0 {
-			j.takeover = append(j.takeover, now-j.lastPoll)
+			j.takeover = append(j.takeover, float64(now-j.lastPoll)/float64(j.interval))
 		}
 	}
 	if n := len(j.masters); n == 0 || j.masters[n-1].Host != from.index || j.masters[n-1].Term != term {
 		j.masters = append(j.masters, Change{now, from.index, term})
 	}
-	w.lastPoll, j.lastPoll = from.index, now
+	w.lastPoll, j.lastPoll, j.interval = from.index, now, interval
 }

@@ -67,9 +67,9 @@ func (w *World) send(from *Host, s node.Send) error {
 		return nil
 	}
 	packet := event{data: data, group: true}
-	if h, _, err := netproto.Inspect(data); err == nil {
+	if h, body, err := netproto.Inspect(data); err == nil {
 		packet.kind, packet.term = h.Kind, h.Term
-		w.judge.announced(from, h)
+		w.judge.announced(from, h, body)
 	}
 	for _, to := range w.hosts {
 		w.carry(from, to, departs, packet)

@@ -51,6 +51,7 @@ type recorder struct {
 	spreads   []time.Duration
 	squares   float64
 	count     float64
+	compared  int     // looks at two clocks or more
 	walked    float64 // ns: LAN time against true time over the second half
 	oscillate float64 // ns: the mean oscillator
 	due       float64 // fractional: the rate that LAN time should have, see expect
@@ -226,6 +227,9 @@ func (r *recorder) disagree() {
 	if r.limits.Beyond > 0 {
 		r.contain(int64(sum / float64(n)))
 	}
+	if n > 1 {
+		r.compared++
+	}
 	spread := time.Duration(most - least)
 	r.spreads = append(r.spreads, spread)
 	for _, h := range r.world.hosts {
@@ -380,9 +384,9 @@ func (r *recorder) point() Point {
 func (r *recorder) report() Report {
 	w, j := r.world, r.world.judge
 	out := Report{
-		Seed: w.plan.Seed, Simulated: w.plan.For, Nodes: len(w.hosts), TimeToSync: r.sync, Interval: w.plan.Node.Interval,
+		Seed: w.plan.Seed, Simulated: w.plan.For, Nodes: len(w.hosts), TimeToSync: r.sync,
 		Masters: j.masters, Takeover: j.takeover, Packets: w.packets, Inputs: w.inputs, Refused: r.refused, Contested: r.contested,
-		TurnPPM: r.turned / ppm, Disagreement: percentiles(r.spreads),
+		TurnPPM: r.turned / ppm, Disagreement: percentiles(r.spreads), Compared: r.compared, Rated: time.Duration(r.span),
 	}
 	if r.count > 0 {
 		out.RMSOffset = time.Duration(math.Sqrt(r.squares / r.count))

@@ -15,23 +15,24 @@ type Report struct {
 	TimeToSync   time.Duration
 	Disagreement Disagreement  // of the settled hosts, sampled each simulated second from TimeToSync on
 	RMSOffset    time.Duration // of their clocks from their mean
+	Compared     int           // samples that had two clocks or more; 0: neither of the two was measured
 
-	LANRatePPM        float64 // LAN time's rate against true time over the second half of the run
-	MeanOscillatorPPM float64 // mean error of the oscillators of those present over the same time
-	DuePPM            float64 // rate that LAN time should have: that mean, but slowly after a join or a leave
+	LANRatePPM        float64       // LAN time's rate against true time over the second half of the run
+	MeanOscillatorPPM float64       // mean error of the oscillators of those present over the same time
+	DuePPM            float64       // rate that LAN time should have: that mean, but slowly after a join or a leave
+	Rated             time.Duration // how much of that time counts; 0: no rate was measured
 
-	Masters    []Change        // every poll of another host, or under another term, than the one before
-	Takeover   []time.Duration // from a dead master's last poll to the first poll of the next
-	Interval   time.Duration   // from poll to poll, so that Takeover can be told in polls
-	TurnPPM    float64         // largest change of the LAN's rate from one second to the next, once it was steady
-	Steps      int             // clocks stepped by the nodes
-	Packets    uint64          // datagrams sent
-	Contested  time.Duration   // simulated seconds without exactly one master, once Limits.Polls after the last fault are over
-	Refused    int             // times a master said that no majority agrees and steered nobody
-	Inputs     uint64          // inputs handled by all nodes: what a run costs
-	Violations []Violation     // of invariants and limits; empty = the run holds
-	Assault    *Assault        // nil on a LAN without an attacker
-	TraceHash  uint64          // over every input and effect: the same seed gives the same
+	Masters    []Change      // every poll of another host, or under another term, than the one before
+	Takeover   []float64     // from a dead master's last poll to the first of the next, in the polls that the last promised
+	TurnPPM    float64       // largest change of the LAN's rate from one second to the next, once it was steady
+	Steps      int           // clocks stepped by the nodes
+	Packets    uint64        // datagrams sent
+	Contested  time.Duration // simulated seconds without exactly one master, once Limits.Polls after the last fault are over
+	Refused    int           // times a master said that no majority agrees and steered nobody
+	Inputs     uint64        // inputs handled by all nodes: what a run costs
+	Violations []Violation   // of invariants and limits; empty = the run holds
+	Assault    *Assault      // nil on a LAN without an attacker
+	TraceHash  uint64        // over every input and effect: the same seed gives the same
 }
 
 // Disagreement is the distance of the fastest clock from the slowest.
@@ -94,13 +95,4 @@ func (r Report) Err() error {
 		return nil
 	}
 	return r.Violations[0]
-}
-
-// Polls tells the takeovers in poll intervals.
-func (r Report) Polls() []float64 {
-	polls := make([]float64, len(r.Takeover))
-	for i, t := range r.Takeover {
-		polls[i] = float64(t) / float64(r.Interval)
-	}
-	return polls
 }
