@@ -200,10 +200,11 @@ func TestSources(t *testing.T) {
 			}
 		}
 	}
-	if want := sourceBurst + sourceRate*int(span.Seconds()); mad < want-1 || mad > want {
+	const mates = 2 * 100 // what two in its cell may take: more share one once in 200 runs, and then no fault
+	if want := sourceBurst + sourceRate*int(span.Seconds()); mad < want-1-mates || mad > want {
 		t.Errorf("a mad source got %d, want %d", mad, want)
 	}
-	if hurt > 2*100 { // two of a hundred in its cell: once in 200 runs, and then no fault
+	if hurt > mates {
 		t.Errorf("100 others were refused %d times", hurt)
 	}
 	*s = sources{seed: s.seed}
