@@ -103,11 +103,13 @@ func ReadKeys(path string) (*KeyFile, error) {
 	return &KeyFile{path, text, keys, info}, nil
 }
 
-// keyError says which file, once.
+// keyError says which file, once, and what to do.
 func keyError(path string, err error) error {
 	switch inner, ok := errors.AsType[*fs.PathError](err); {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: %s: %w (`meantime key new` makes one; where the LAN has one, copy that)", ErrKeyFile, path, fs.ErrNotExist)
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("%w (%s)", fs.ErrPermission, admitMe(path))
 	case ok:
 		err = inner.Err
 	}
@@ -117,9 +119,6 @@ func keyError(path string, err error) error {
 // readKeyText reads the file's bytes. What is checked is the open file, so that nobody can put another one in its place meanwhile.
 func readKeyText(path string) ([]byte, fs.FileInfo, error) {
 	f, err := openKeyFile(path)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil, fmt.Errorf("%w (%s)", fs.ErrPermission, admitMe(path))
-	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -263,8 +262,16 @@ func RotateKeys(path string) (*KeyFile, error) { return changeKeys(path, (*KeyFi
 // RetireKeys drops all of a file's keys but the newest: whoever does not hold that one is no longer heard.
 func RetireKeys(path string) (*KeyFile, error) { return changeKeys(path, (*KeyFile).retire) }
 
-// changeKeys reads a file, changes it, and reads what was written.
+// errKeysHeld says that another command got to a key file first: what it writes would be lost.
+var errKeysHeld = errors.New("another command is changing it: run this one again")
+
+// changeKeys reads a file, changes it, and reads what was written. Nobody else changes it meanwhile.
 func changeKeys(path string, change func(*KeyFile) error) (*KeyFile, error) {
+	release, err := lockKeys(path)
+	if err != nil {
+		return nil, keyError(path, err)
+	}
+	defer release()
 	k, err := ReadKeys(path)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -24,6 +26,31 @@ const (
 // it leads to is checked.
 func openKeyFile(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+}
+
+// lockKeys takes the lock on the file itself, which nobody can hold who may not read it. The file is replaced under it: whoever opened
+// the one before has come too late, lock or not.
+func lockKeys(path string) (release func(), err error) {
+	f, err := openKeyFile(path)
+	if err != nil {
+		return nil, err
+	}
+	release = func() { _ = f.Close() }
+	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	mine, mineErr := f.Stat()
+	now, nowErr := os.Stat(path)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK), errors.Is(nowErr, fs.ErrNotExist), mineErr == nil && nowErr == nil && !os.SameFile(mine, now):
+		err = errKeysHeld
+	case err != nil:
+		err = fmt.Errorf("locking it: %w (change a copy on a local disk)", err)
+	default:
+		err = errors.Join(mineErr, nowErr)
+	}
+	if err != nil {
+		release()
+	}
+	return release, err
 }
 
 // checkKeyFile refuses a file that somebody else could have written, or can read. The commands it names mend that.
