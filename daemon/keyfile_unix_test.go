@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,7 +63,23 @@ func TestKeyFileOwners(t *testing.T) {
 	if _, err := ReadKeys(path); err != nil {
 		t.Error(err)
 	}
-	if err := errors.Join(os.Chown(path, 0, 77), os.Chmod(path, 0o640)); err != nil {
+	for gid, mode := range map[int]fs.FileMode{54321: 0o640, 54322: 0o440} {
+		if err := errors.Join(os.Chown(path, 0, gid), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKeys(path); !errors.Is(err, ErrKeyFile) || !strings.Contains(err.Error(), "group "+groupName(gid)) ||
+			!strings.Contains(err.Error(), "`"+shutOut(0, mode)+" "+path+"`") || !strings.Contains(err.Error(), "key rotate") {
+			t.Errorf("a group that nobody has named, %d: %v", gid, err)
+		}
+		if err := os.Chmod(path, mode&^groupReads); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKeys(path); err != nil {
+			t.Error(err)
+		}
+	}
+	daemons := own(t)
+	if err := errors.Join(os.Chown(path, 0, daemons), os.Chmod(path, 0o640)); err != nil {
 		t.Fatal(err)
 	}
 	k, err := RotateKeys(path)
@@ -69,9 +87,25 @@ func TestKeyFileOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	uid, gid, err := owners(k.info)
-	if mode := k.info.Mode().Perm(); uid != 0 || gid != 77 || mode != 0o640 || err != nil {
+	if mode := k.info.Mode().Perm(); uid != 0 || gid != daemons || mode != 0o640 || err != nil {
 		t.Errorf("rotated, it belongs to %d:%d, mode %04o, %v", uid, gid, mode, err)
 	}
+}
+
+// own is the group of a user that has one by his name.
+func own(t *testing.T) int {
+	t.Helper()
+	for _, name := range []string{"daemon", "bin", "mail"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		if gid, err := strconv.Atoi(u.Gid); err == nil && groupName(gid) == name {
+			return gid
+		}
+	}
+	t.Skip("no user here has a group by his name")
+	return 0
 }
 
 // A pipe in the file's place does not keep the daemon waiting.
