@@ -4,9 +4,12 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
+	"os/signal"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -14,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"meantime/configs"
 )
 
 // A file that others can read or change is refused with the command that mends it; one that only its group may read is not.
@@ -168,7 +173,7 @@ func TestShellWord(t *testing.T) {
 	}
 }
 
-// SIGHUP asks for the key file and ends nobody, also where nobody listens.
+// SIGHUP that asks for the key file ends nobody, also where nobody listens.
 func TestHangup(t *testing.T) {
 	hangups, deafen := hearHangups()
 	defer deafen()
@@ -181,5 +186,42 @@ func TestHangup(t *testing.T) {
 	case <-hangups:
 	case <-time.After(5 * time.Second):
 		t.Error("not heard")
+	}
+}
+
+// insideHangupEnv tells the test binary that it is the daemon of TestHangupEndsWithoutKeys; its value is the key file.
+const insideHangupEnv = "MEANTIME_TEST_HANGUP"
+
+// A daemon that has keys survives a hangup, and one that has none ends.
+func TestHangupEndsWithoutKeys(t *testing.T) {
+	if file, inside := os.LookupEnv(insideHangupEnv); inside {
+		cfg := configs.Default()
+		cfg.DryRun, cfg.Interfaces, cfg.KeyFile, cfg.Insecure = true, []string{needLoopback(t)}, file, file == ""
+		_ = run(t.Context(), cfg, slog.New(slog.DiscardHandler), func(configs.Config, *slog.Logger) error { // nothing was sent yet
+			if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(200 * time.Millisecond) // longer than any signal takes
+			fmt.Println("alive")
+			return fs.ErrClosed
+		})
+		return
+	}
+	needLoopback(t)
+	if signal.Ignored(syscall.SIGHUP) {
+		t.Skip("this test was started to survive hangups")
+	}
+	for _, file := range []string{"", keyFileOf(t, lineOf(1))} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestHangupEndsWithoutKeys$", "-test.timeout=30s")
+		cmd.Env = append(os.Environ(), insideHangupEnv+"="+file)
+		out, err := cmd.CombinedOutput()
+		killed := false
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			status, _ := exit.Sys().(syscall.WaitStatus)
+			killed = status.Signaled() && status.Signal() == syscall.SIGHUP
+		}
+		if killed != (file == "") || strings.Contains(string(out), "alive") == killed {
+			t.Errorf("key file %q: %v\n%s", file, err, out)
+		}
 	}
 }
