@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 	"unicode/utf8"
 
 	"meantime/netproto"
@@ -29,6 +31,8 @@ const (
 	keyDigits = ((netproto.SecretLen+crc32.Size)*8 + 4) / 5
 	// longestKeyFile is far more bytes than keys and comments ever take, so that a disk image named by mistake is not read.
 	longestKeyFile = 16 << 10
+	// replaceTime is far longer than replacing a file takes.
+	replaceTime = time.Minute
 	// keyGroup is the group that the service runs under, where its packages have made one.
 	keyGroup = "meantime"
 )
@@ -73,8 +77,48 @@ func (k *KeyFile) IDs() []string {
 	return ids
 }
 
-// Caution says who else may read the file, where meantime cannot see to that; empty where it can.
-func (k *KeyFile) Caution() string { return keyCaution(k.path) }
+// Caution says who else may read the file, where meantime cannot see to that, and what lies beside it with keys in it; empty where there
+// is nothing to say.
+func (k *KeyFile) Caution() string {
+	var all []string
+	for _, text := range []string{keyCaution(k.path), leftoverCaution(leftovers(k.path))} {
+		if text != "" {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// leftovers are files beside a key file that are called as those that were not renamed yet when a command or its host died. They are named
+// and not removed: they may be somebody's copies.
+func leftovers(path string) (list []string) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return nil // then there is nothing to be told
+	}
+	for _, entry := range entries {
+		number, ok := strings.CutPrefix(entry.Name(), filepath.Base(path)+".")
+		if !ok || strings.Trim(number, "0123456789") != "" || !entry.Type().IsRegular() {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > replaceTime {
+			list = append(list, filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+	}
+	return list
+}
+
+// leftoverCaution says what leftovers are.
+func leftoverCaution(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return "beside the key file lies what may hold keys, left by a command that was cut off: " + strings.Join(list, ", ") +
+		": remove them if you have not put them there"
+}
 
 // ring are the keys as the protocol uses them in a group.
 func (k *KeyFile) ring(group string) (*netproto.Ring, error) {

@@ -51,6 +51,9 @@ func openKeys(cfg configs.Config, log *slog.Logger) (*keyring, error) {
 	_, err := k.read()
 	switch {
 	case err == nil:
+		if rest := leftovers(cfg.KeyFile); len(rest) > 0 {
+			log.Warn(leftoverCaution(rest))
+		}
 		return k, nil
 	case cfg.DryRun && usual:
 		log.Info("dry run without a key: it hears only nodes that have none either", "because", err)

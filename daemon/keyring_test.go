@@ -88,6 +88,39 @@ func TestOpenKeys(t *testing.T) {
 	}
 }
 
+// What a command left beside the key file when it died is named, by the next command and at the start; other files and what is just
+// being written are not.
+func TestLeftovers(t *testing.T) {
+	path := keyFileOf(t, lineOf(1))
+	long := time.Now().Add(-2 * replaceTime)
+	for name, old := range map[string]bool{"key.17": true, "key.18": false, "key.old": true, "key.1x": true, "other.17": true} {
+		put(t, filepath.Join(filepath.Dir(path), name), lineOf(2))
+		if !old {
+			continue
+		}
+		if err := os.Chtimes(filepath.Join(filepath.Dir(path), name), time.Time{}, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := RotateKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, j := configs.Default(), &journal{}
+	cfg.KeyFile = path
+	if _, err := openKeys(cfg, slog.New(j)); err != nil || len(j.warnings()) != 1 {
+		t.Fatalf("warned %q, %v", j.warnings(), err)
+	}
+	for _, text := range []string{k.Caution(), j.warnings()[0]} {
+		if !strings.Contains(text, path+".17: remove") || strings.Count(text, filepath.Dir(path)+string(filepath.Separator)+"key.") != 1 {
+			t.Errorf("it says %q", text)
+		}
+	}
+	if list := files(t, filepath.Dir(path)); strings.Count(list, "key.") != 4 {
+		t.Errorf("something was removed: %s", list)
+	}
+}
+
 // A file that changes is taken if it is good; if not, that is told once and the keys stay. One that lacks keys in force is taken at the
 // second look, if it still is the same.
 func TestKeyringLook(t *testing.T) { synctest.Test(t, keyringLook) }
