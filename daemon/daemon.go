@@ -50,6 +50,9 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return err
 	}
+	if keys == nil { // there is nothing to ask for: a terminal that closes ends what was started there
+		deafen()
+	}
 	clock, release, err := openClock(cfg, rivals, log)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os/user"
@@ -20,22 +21,14 @@ func descend(cfg configs.Config, log *slog.Logger) error {
 	if cfg.DryRun || cfg.User == "" || !confine.IsRoot() {
 		return nil
 	}
-	account, err := user.Lookup(cfg.User)
-	if err != nil && cfg.User == configs.Default().User {
+	uid, gid, err := account(cfg.User, user.Lookup)
+	if _, unknown := errors.AsType[user.UnknownUserError](err); unknown && cfg.User == configs.Default().User {
 		log.Warn("staying root: there is no such user", "user", cfg.User,
 			"do", "create it (useradd --system "+cfg.User+"), name another with user, or say user: \"\" to stay root without this line")
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w (create that user, or name another with user or --user)", confine.ErrAccount, err)
-	}
-	uid, err := strconv.Atoi(account.Uid)
-	if err != nil {
-		return fmt.Errorf("%w: the id of user %s: %w", confine.ErrAccount, cfg.User, err)
-	}
-	gid, err := strconv.Atoi(account.Gid)
-	if err != nil {
-		return fmt.Errorf("%w: the group of user %s: %w", confine.ErrAccount, cfg.User, err)
+		return err
 	}
 	if !cfg.Beside {
 		if err := alone(rivals, false, log); err != nil {
@@ -49,4 +42,29 @@ func descend(cfg configs.Config, log *slog.Logger) error {
 	}
 	log.Info("going on as another user", "user", cfg.User, "uid", uid, "gid", gid)
 	return confine.Become(uid, gid)
+}
+
+// account are the ids of a user that is not root. Only where lookup knows that there is none is the error a user.UnknownUserError.
+func account(name string, lookup func(string) (*user.User, error)) (uid, gid int, err error) {
+	found, err := lookup(name)
+	if _, unknown := errors.AsType[user.UnknownUserError](err); unknown {
+		return 0, 0, fmt.Errorf("%w: %w (create that user, or name another with user or --user)", confine.ErrAccount, err)
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: looking up user %s: %w (mend /etc/passwd or what else tells of users, or say user: \"\" to stay root)",
+			confine.ErrAccount, name, err)
+	}
+	uid, err = strconv.Atoi(found.Uid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: the id of user %s: %w", confine.ErrAccount, name, err)
+	}
+	gid, err = strconv.Atoi(found.Gid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w: the group of user %s: %w", confine.ErrAccount, name, err)
+	}
+	if uid == 0 {
+		return 0, 0, fmt.Errorf("%w: user %s is root, and that is no way down: say user: \"\" to stay root, or name another user",
+			confine.ErrAccount, name)
+	}
+	return uid, gid, nil
 }

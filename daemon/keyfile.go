@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"time"
 	"unicode/utf8"
 
 	"meantime/configs"
@@ -30,6 +32,8 @@ const (
 	keyDigits = ((netproto.SecretLen+crc32.Size)*8 + 4) / 5
 	// longestKeyFile is far more bytes than keys and comments ever take, so that a disk image named by mistake is not read.
 	longestKeyFile = 16 << 10
+	// replaceTime is far longer than replacing a file takes.
+	replaceTime = time.Minute
 	// keyGroup is the group that the service runs under, where its packages have made one.
 	keyGroup = "meantime"
 )
@@ -80,8 +84,48 @@ func (k *KeyFile) IDs() []string {
 	return ids
 }
 
-// Caution says who else may read the file, where meantime cannot see to that; empty where it can.
-func (k *KeyFile) Caution() string { return keyCaution(k.path) }
+// Caution says who else may read the file, where meantime cannot see to that, and what lies beside it with keys in it; empty where there
+// is nothing to say.
+func (k *KeyFile) Caution() string {
+	var all []string
+	for _, text := range []string{keyCaution(k.path), leftoverCaution(leftovers(k.path))} {
+		if text != "" {
+			all = append(all, text)
+		}
+	}
+	return strings.Join(all, "\n")
+}
+
+// leftovers are files beside a key file that are called as those that were not renamed yet when a command or its host died. They are named
+// and not removed: they may be somebody's copies.
+func leftovers(path string) (list []string) {
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
+	}
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return nil // then there is nothing to be told
+	}
+	for _, entry := range entries {
+		number, ok := strings.CutPrefix(entry.Name(), filepath.Base(path)+".")
+		if !ok || strings.Trim(number, "0123456789") != "" || !entry.Type().IsRegular() {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > replaceTime {
+			list = append(list, filepath.Join(filepath.Dir(path), entry.Name()))
+		}
+	}
+	return list
+}
+
+// leftoverCaution says what leftovers are.
+func leftoverCaution(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return "beside the key file lies what may hold keys, left by a command that was cut off: " + strings.Join(list, ", ") +
+		": remove them if you have not put them there"
+}
 
 // KeyCommand is what does something to the keys of a file. It names the file unless that is the usual one.
 func KeyCommand(verb, path string) string {
@@ -118,12 +162,14 @@ func ReadKeys(path string) (*KeyFile, error) {
 	return &KeyFile{path, text, keys, info}, nil
 }
 
-// keyError says which file, once.
+// keyError says which file, once, and what to do.
 func keyError(path string, err error) error {
 	switch inner, ok := errors.AsType[*fs.PathError](err); {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: %s: %w (copy the LAN's key file there; only for a new LAN, `%s` makes one)", ErrKeyFile, path, fs.ErrNotExist,
 			KeyCommand("new", path))
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("%w (%s)", fs.ErrPermission, admitMe(path))
 	case ok:
 		err = inner.Err
 	}
@@ -133,9 +179,6 @@ func keyError(path string, err error) error {
 // readKeyText reads the file's bytes. What is checked is the open file, so that nobody can put another one in its place meanwhile.
 func readKeyText(path string) ([]byte, fs.FileInfo, error) {
 	f, err := openKeyFile(path)
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, nil, fmt.Errorf("%w (%s)", fs.ErrPermission, admitMe(path))
-	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -293,8 +336,16 @@ func RotateKeys(path string) (*KeyFile, error) { return changeKeys(path, (*KeyFi
 // RetireKeys drops all of a file's keys but the newest: whoever does not hold that one is no longer heard.
 func RetireKeys(path string) (*KeyFile, error) { return changeKeys(path, (*KeyFile).retire) }
 
-// changeKeys reads a file, changes it, and reads what was written.
+// errKeysHeld says that another command got to a key file first: what it writes would be lost.
+var errKeysHeld = errors.New("another command is changing it: run this one again")
+
+// changeKeys reads a file, changes it, and reads what was written. Nobody else changes it meanwhile.
 func changeKeys(path string, change func(*KeyFile) error) (*KeyFile, error) {
+	release, err := lockKeys(path)
+	if err != nil {
+		return nil, keyError(path, err)
+	}
+	defer release()
 	k, err := ReadKeys(path)
 	if err != nil {
 		return nil, err

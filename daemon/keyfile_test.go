@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"meantime/netproto"
@@ -254,6 +255,43 @@ func TestRotateAndRetire(t *testing.T) {
 	}
 	if list := files(t, filepath.Dir(path)); list != "key" {
 		t.Errorf("the folder holds %s", list)
+	}
+}
+
+// Of commands that change a file at one time, each either adds its key or says that it did not.
+func TestRotateTogether(t *testing.T) {
+	path := keyFileOf(t, lineOf(1))
+	for range 30 {
+		put(t, path, lineOf(1)+"\n")
+		var errs [2]error
+		var both sync.WaitGroup
+		for i := range errs {
+			both.Go(func() { _, errs[i] = RotateKeys(path) })
+		}
+		both.Wait()
+		added := 0
+		for _, err := range errs {
+			switch {
+			case err == nil:
+				added++
+			case !errors.Is(err, errKeysHeld) || !errors.Is(err, ErrKeyFile):
+				t.Error(err)
+			}
+		}
+		if k, err := ReadKeys(path); err != nil || added == 0 || len(k.IDs()) != 1+added {
+			t.Fatalf("%d keys were added, it holds %v, %v", added, k.IDs(), err)
+		}
+	}
+	release, err := lockKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := RotateKeys(path); !errors.Is(err, errKeysHeld) || !strings.Contains(err.Error(), "again") {
+		t.Errorf("beside another command: %v", err)
+	}
+	release()
+	if _, err := RetireKeys(path); err != nil {
+		t.Error(err)
 	}
 }
 

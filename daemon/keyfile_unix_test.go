@@ -4,14 +4,22 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
+	"os/user"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"meantime/configs"
 )
 
 // A file that others can read or change is refused with the command that mends it; one that only its group may read is not.
@@ -61,7 +69,23 @@ func TestKeyFileOwners(t *testing.T) {
 	if _, err := ReadKeys(path); err != nil {
 		t.Error(err)
 	}
-	if err := errors.Join(os.Chown(path, 0, 77), os.Chmod(path, 0o640)); err != nil {
+	for gid, mode := range map[int]fs.FileMode{54321: 0o640, 54322: 0o440} {
+		if err := errors.Join(os.Chown(path, 0, gid), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKeys(path); !errors.Is(err, ErrKeyFile) || !strings.Contains(err.Error(), "group "+groupName(gid)) ||
+			!strings.Contains(err.Error(), "`"+shutOut(0, mode)+" "+path+"`") || !strings.Contains(err.Error(), "key rotate") {
+			t.Errorf("a group that nobody has named, %d: %v", gid, err)
+		}
+		if err := os.Chmod(path, mode&^groupReads); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadKeys(path); err != nil {
+			t.Error(err)
+		}
+	}
+	daemons := own(t)
+	if err := errors.Join(os.Chown(path, 0, daemons), os.Chmod(path, 0o640)); err != nil {
 		t.Fatal(err)
 	}
 	k, err := RotateKeys(path)
@@ -69,9 +93,25 @@ func TestKeyFileOwners(t *testing.T) {
 		t.Fatal(err)
 	}
 	uid, gid, err := owners(k.info)
-	if mode := k.info.Mode().Perm(); uid != 0 || gid != 77 || mode != 0o640 || err != nil {
+	if mode := k.info.Mode().Perm(); uid != 0 || gid != daemons || mode != 0o640 || err != nil {
 		t.Errorf("rotated, it belongs to %d:%d, mode %04o, %v", uid, gid, mode, err)
 	}
+}
+
+// own is the group of a user that has one by his name.
+func own(t *testing.T) int {
+	t.Helper()
+	for _, name := range []string{"daemon", "bin", "mail"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		if gid, err := strconv.Atoi(u.Gid); err == nil && groupName(gid) == name {
+			return gid
+		}
+	}
+	t.Skip("no user here has a group by his name")
+	return 0
 }
 
 // A pipe in the file's place does not keep the daemon waiting.
@@ -134,7 +174,7 @@ func TestShellWord(t *testing.T) {
 	}
 }
 
-// SIGHUP asks for the key file and ends nobody, also where nobody listens.
+// SIGHUP that asks for the key file ends nobody, also where nobody listens.
 func TestHangup(t *testing.T) {
 	hangups, deafen := hearHangups()
 	defer deafen()
@@ -160,4 +200,43 @@ func TestWriteError(t *testing.T) {
 			t.Errorf("a new file: %v", err)
 		}
 	})
+}
+
+// insideHangupEnv tells the test binary that it is the daemon of TestHangupEndsWithoutKeys; its value is the key file.
+const insideHangupEnv = "MEANTIME_TEST_HANGUP"
+
+// A daemon that has keys survives a hangup, and one that has none ends.
+func TestHangupEndsWithoutKeys(t *testing.T) {
+	if file, inside := os.LookupEnv(insideHangupEnv); inside {
+		cfg := configs.Default()
+		cfg.DryRun, cfg.Interfaces, cfg.KeyFile, cfg.Insecure = true, []string{needLoopback(t)}, file, file == ""
+		_ = run(t.Context(), cfg, slog.New(slog.DiscardHandler), func(configs.Config, *slog.Logger) error { // nothing was sent yet
+			if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(200 * time.Millisecond) // longer than any signal takes
+			fmt.Println("alive")
+			return fs.ErrClosed
+		})
+		return
+	}
+	needLoopback(t)
+	plain := []string{os.Args[0]}
+	if runtime.GOOS == "linux" { // under nohup all that is started ignores hangups
+		plain = []string{"env", "--default-signal=HUP", os.Args[0]}
+	}
+	for _, file := range []string{"", keyFileOf(t, lineOf(1))} {
+		words := append(slices.Clone(plain), "-test.run=^TestHangupEndsWithoutKeys$", "-test.timeout=30s")
+		cmd := exec.Command(words[0], words[1:]...)
+		cmd.Env = append(os.Environ(), insideHangupEnv+"="+file)
+		out, err := cmd.CombinedOutput()
+		killed := false
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			status, _ := exit.Sys().(syscall.WaitStatus)
+			killed = status.Signaled() && status.Signal() == syscall.SIGHUP
+		}
+		if killed != (file == "") || strings.Contains(string(out), "alive") == killed {
+			t.Errorf("key file %q: %v\n%s", file, err, out)
+		}
+	}
 }

@@ -19,6 +19,10 @@ import (
 // keysEvery is how often a running daemon looks whether its key file is another one. A look costs one system call.
 const keysEvery = 3 * time.Second
 
+// settle is how long a file that lacks keys in force has to stay the very same until it is taken: cp and scp write in place, and what
+// is missing may be on its way. Such a copy is of one write or two, and takes less than a millisecond.
+const settle = 100 * time.Millisecond
+
 // ErrNoKey says that there is no key, and that nobody has said that a real clock may do without.
 var ErrNoKey = errors.New("there is no key, so anyone on the network could set this clock")
 
@@ -30,6 +34,9 @@ type keyring struct {
 	ids         []string    // of these keys
 	ring        *netproto.Ring
 	trouble     string // what was wrong with the file at the last look, and is known to the log
+
+	partial fs.FileInfo // of a file that lacks keys in force and may be half of one; nil = there is none
+	seen    time.Time   // when it was seen first
 }
 
 // openKeys reads the keys that a configuration asks for. It is nil where none are to be used: insecure says so, and a dry run that names
@@ -44,6 +51,9 @@ func openKeys(cfg configs.Config, log *slog.Logger) (*keyring, error) {
 	_, err := k.read()
 	switch {
 	case err == nil:
+		if rest := leftovers(cfg.KeyFile); len(rest) > 0 {
+			log.Warn(leftoverCaution(rest))
+		}
 		return k, nil
 	case cfg.DryRun && usual:
 		log.Info("dry run without a key: it hears only nodes that have none either", "because", err)
@@ -72,7 +82,7 @@ func (k *keyring) held() *netproto.Ring {
 	return k.ring
 }
 
-// read takes the keys of the file. changed is false where they are those that are in force.
+// read takes the keys of the file, unless it may be half of one. changed is false where the keys in force stay.
 func (k *keyring) read() (changed bool, err error) {
 	file, err := ReadKeys(k.path)
 	if err != nil {
@@ -83,9 +93,26 @@ func (k *keyring) read() (changed bool, err error) {
 	if err != nil {
 		return false, keyError(k.path, err)
 	}
+	if !k.settled(file) {
+		return false, nil
+	}
 	changed = !slices.Equal(k.ids, file.IDs())
 	k.info, k.ids, k.ring = file.info, file.IDs(), ring
 	return changed, nil
+}
+
+// settled says whether a file has all the keys that are in force, or was the very same settle ago.
+func (k *keyring) settled(file *KeyFile) bool {
+	ids := file.IDs()
+	lacks := slices.ContainsFunc(k.ids, func(id string) bool { return !slices.Contains(ids, id) })
+	if lacks && (k.partial == nil || !sameFile(file.info, k.partial)) {
+		k.partial, k.seen = file.info, time.Now()
+	}
+	if lacks && time.Since(k.seen) < settle {
+		return false
+	}
+	k.partial = nil
+	return true
 }
 
 // look reads the file again if it is another one than before, or may have been mended, or is to be read anyhow. What is wrong with it
@@ -100,6 +127,7 @@ func (k *keyring) look(anyhow bool) (changed bool) {
 	case err != nil && err.Error() != k.trouble:
 		k.trouble = err.Error()
 		k.log.Warn("the key file has changed and is not taken: the keys read before stay in force", "err", err)
+	case k.partial != nil: // the next look tells
 	case err == nil && k.trouble != "":
 		k.trouble = ""
 		k.log.Info("the key file can be used again", "file", k.path)
@@ -116,8 +144,7 @@ func sameFile(a, b fs.FileInfo) bool {
 
 // watch looks at the file now and then, and when hangups says so, until ctx ends. The driver gets what has changed.
 func (k *keyring) watch(ctx context.Context, hangups <-chan os.Signal, rings chan<- *netproto.Ring) {
-	ticker := time.NewTicker(keysEvery)
-	defer ticker.Stop()
+	wait := keysEvery
 	for {
 		asked := false
 		select {
@@ -125,9 +152,14 @@ func (k *keyring) watch(ctx context.Context, hangups <-chan os.Signal, rings cha
 			return
 		case <-hangups:
 			asked = true
-		case <-ticker.C:
+		case <-time.After(wait):
 		}
-		if !k.look(asked) {
+		changed := k.look(asked)
+		wait = keysEvery
+		if asked && k.partial != nil {
+			wait = settle
+		}
+		if !changed {
 			continue
 		}
 		select {

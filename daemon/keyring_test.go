@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -87,14 +88,63 @@ func TestOpenKeys(t *testing.T) {
 	}
 }
 
-// A file that changes is taken if it is good; if not, that is told once and the keys stay.
-func TestKeyringLook(t *testing.T) {
+// What a command left beside the key file when it died is named, by the next command and at the start; other files and what is just
+// being written are not.
+func TestLeftovers(t *testing.T) {
+	path := keyFileOf(t, lineOf(1))
+	long := time.Now().Add(-2 * replaceTime)
+	for name, old := range map[string]bool{"key.17": true, "key.18": false, "key.old": true, "key.1x": true, "other.17": true} {
+		put(t, filepath.Join(filepath.Dir(path), name), lineOf(2))
+		if !old {
+			continue
+		}
+		if err := os.Chtimes(filepath.Join(filepath.Dir(path), name), time.Time{}, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k, err := RotateKeys(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, j := configs.Default(), &journal{}
+	cfg.KeyFile = path
+	if _, err := openKeys(cfg, slog.New(j)); err != nil || len(j.warnings()) != 1 {
+		t.Fatalf("warned %q, %v", j.warnings(), err)
+	}
+	for _, text := range []string{k.Caution(), j.warnings()[0]} {
+		if !strings.Contains(text, path+".17: remove") || strings.Count(text, filepath.Dir(path)+string(filepath.Separator)+"key.") != 1 {
+			t.Errorf("it says %q", text)
+		}
+	}
+	if list := files(t, filepath.Dir(path)); strings.Count(list, "key.") != 4 {
+		t.Errorf("something was removed: %s", list)
+	}
+}
+
+// A file that changes is taken if it is good; if not, that is told once and the keys stay. One that lacks keys in force is taken at the
+// second look, if it still is the same.
+func TestKeyringLook(t *testing.T) { synctest.Test(t, keyringLook) }
+
+func keyringLook(t *testing.T) {
 	path := keyFileOf(t, lineOf(1))
 	k, j := keyringOf(t, path)
 	put2 := func(text string) { // another file in its place, as copying programs do
 		t.Helper()
 		put(t, path+".new", text)
 		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := int64(0)
+	written := func(keys ...byte) { // in place, as cp and scp do
+		t.Helper()
+		var text string
+		for _, b := range keys {
+			text += lineOf(b) + "\n"
+		}
+		put(t, path, text)
+		at++
+		if err := os.Chtimes(path, time.Time{}, time.Unix(at, 0)); err != nil { // no two writes are of one instant
 			t.Fatal(err)
 		}
 	}
@@ -116,13 +166,16 @@ func TestKeyringLook(t *testing.T) {
 		{do: func() { put2("no key") }, ids: []byte{2, 1}, logged: "the key file has changed and is not taken", lines: 3},
 		{do: func() { _ = os.Remove(path) }, ids: []byte{2, 1}, logged: "the key file has changed and is not taken", lines: 4},
 		{do: func() {}, ids: []byte{2, 1}, lines: 4},
-		{do: func() { put(t, path, lineOf(3)) }, changed: true, ids: []byte{3}, logged: "the key file can be used again", lines: 5},
-		{do: func() { put(t, path, lineOf(4)) }, changed: true, ids: []byte{4}, lines: 5}, // in place
+		{do: func() { written(3) }, ids: []byte{2, 1}, lines: 4},
+		{do: func() {}, changed: true, ids: []byte{3}, logged: "the key file can be used again", lines: 5},
+		{do: func() { written(4) }, ids: []byte{3}, lines: 5}, // in place, and seen
+		{do: func() { written(4, 3) }, changed: true, ids: []byte{4, 3}, lines: 5},
+		{do: func() { written(5) }, anyhow: true, ids: []byte{4, 3}, lines: 5},
+		{do: func() { written(6) }, anyhow: true, ids: []byte{4, 3}, lines: 5},
+		{do: func() {}, changed: true, ids: []byte{6}, lines: 5},
 	} {
+		time.Sleep(settle)
 		step.do()
-		if err := os.Chtimes(path, time.Time{}, time.Unix(int64(i), 0)); err != nil && step.changed { // no two writes are of one instant
-			t.Fatal(err)
-		}
 		if changed := k.look(step.anyhow); changed != step.changed {
 			t.Errorf("step %d: changed: %v", i, changed)
 		}
@@ -163,7 +216,8 @@ func TestKeyringModes(t *testing.T) {
 	}
 }
 
-// The driver gets new keys within keysEvery, and at once after a hangup; the node is told and goes on.
+// The driver gets new keys within keysEvery, and at once after a hangup; keys that lack one in force are given it at the next look.
+// The node is told and goes on.
 func TestKeyringWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := keyFileOf(t, lineOf(1))
@@ -176,27 +230,45 @@ func TestKeyringWatch(t *testing.T) {
 		var told []string
 		m.heed = func(in node.Input) {
 			if keys, ok := in.(node.Keys); ok {
-				told = append(told, time.Since(lan.host.start).String()+" "+netproto.KeyName(keys.Ring.Newest()))
+				told = append(told, fmt.Sprintf("%v %s of %d", time.Since(lan.host.start), netproto.KeyName(keys.Ring.Newest()), len(keys.Ring.IDs())))
 			}
 		}
 		m.start(ctx)
 		watched := make(chan struct{})
 		go func() { defer close(watched); m.keys.watch(ctx, m.hangups, m.rings) }()
-		change := func(b byte) {
-			put(t, path, lineOf(b))
-			if err := os.Chtimes(path, time.Time{}, time.Unix(int64(b), 0)); err != nil {
+		change := func(keys ...byte) {
+			var text string
+			for _, b := range keys {
+				text += lineOf(b) + "\n"
+			}
+			put(t, path, text)
+			if err := os.Chtimes(path, time.Time{}, time.Now()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		time.Sleep(time.Second)
-		change(2)
+		change(2, 1) // seen at 3 s
 		time.Sleep(3 * time.Second)
+		change(3, 2, 1)
+		hangups <- os.Interrupt
+		time.Sleep(time.Second)
+		change(2) // seen at 7 s and at 10 s
+		time.Sleep(9 * time.Second)
+		change(3) // half of a copy
+		hangups <- os.Interrupt
+		time.Sleep(settle / 2)
+		hangups <- os.Interrupt
+		time.Sleep(settle / 4)
+		change(3, 2) // seen settle after the hangup before
+		time.Sleep(time.Second)
 		change(3)
 		hangups <- os.Interrupt
 		time.Sleep(10 * time.Second)
 		endLAN(t, cancel, []*member{m})
 		<-watched
-		if got, want := strings.Join(told, ", "), "3s "+idOf(t, 2)+", 4s "+idOf(t, 3); got != want {
+		two, three := idOf(t, 2), idOf(t, 3)
+		want := fmt.Sprintf("3s %s of 2, 4s %s of 3, 10s %s of 1, 14.15s %s of 2, 15.175s %s of 1", two, three, two, three, three)
+		if got := strings.Join(told, ", "); got != want {
 			t.Errorf("the node was told %s, want %s", got, want)
 		}
 	})

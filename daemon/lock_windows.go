@@ -7,23 +7,49 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// lockName is a mutex of the whole host, not of a session: there is one clock to keep.
-const lockName = `Global\meantime-clock`
+// lockName and keysName are mutexes of the whole host, not of a session: there is one clock to keep, and key files are seldom changed.
+const (
+	lockName = `Global\meantime-clock`
+	keysName = `Global\meantime-keys`
+)
 
 // lockClock takes the lock on the host's clock, which ends with the process if nobody gives it back. It returns ErrClockHeld
 // if another process has it.
 func lockClock() (release func() error, err error) {
-	name, err := windows.UTF16PtrFromString(lockName)
+	release, err = lockMutex(lockName)
+	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
+		return nil, fmt.Errorf("%w: stop it first", ErrClockHeld)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking the clock: %w (run as administrator, or try --dry-run)", err)
+	}
+	return release, nil
+}
+
+// lockKeys takes the lock on all key files.
+func lockKeys(string) (release func(), err error) {
+	unlock, err := lockMutex(keysName)
+	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
+		return nil, errKeysHeld
+	}
+	if err != nil {
+		return nil, fmt.Errorf("locking it: %w (run as administrator)", err)
+	}
+	return func() { _ = unlock() }, nil
+}
+
+// lockMutex makes a mutex that must not be there.
+func lockMutex(of string) (release func() error, err error) {
+	name, err := windows.UTF16PtrFromString(of)
 	if err != nil {
 		return nil, err
 	}
 	h, err := windows.CreateMutex(nil, false, name)
 	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
 		_ = windows.CloseHandle(h)
-		return nil, fmt.Errorf("%w: stop it first", ErrClockHeld)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("locking the clock: %w (run as administrator, or try --dry-run)", err)
+		return nil, err
 	}
 	return func() error { return windows.CloseHandle(h) }, nil
 }

@@ -19,12 +19,12 @@ func Main(ctx context.Context, cfg configs.Config, log *slog.Logger) error {
 		return err
 	}
 	confine.TightFiles()
+	if err := confine.NoCoreDumps(); err != nil { // before the first secret is read
+		return err
+	}
 	if !cfg.Confine {
 		log.Warn("not confined: this process keeps all the rights of its user, as confine: false says")
 		return Run(ctx, cfg, log)
-	}
-	if err := confine.NoCoreDumps(); err != nil { // before the first secret is read
-		return err
 	}
 	return run(ctx, cfg, log, enclose)
 }

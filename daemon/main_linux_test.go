@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"meantime/configs"
+	"meantime/daemon/confine"
 	"meantime/sysclock"
 )
 
@@ -157,7 +159,13 @@ func inMain(t *testing.T, dir string) {
 	}
 	open := cfg
 	open.Confine = false
+	if _, err := unix.PrctlRetInt(unix.PR_SET_DUMPABLE, 1, 0, 0, 0); err != nil {
+		t.Error(err)
+	}
 	runsDry(t, open, log, 100*time.Millisecond)
+	if dump, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); dump != 0 || err != nil {
+		t.Errorf("not confined, its memory can be dumped: %d, %v", dump, err)
+	}
 	holds(t, map[string]string{"Seccomp": "0", "CapEff": want["CapEff"]})
 	runsDry(t, cfg, log, 3500*time.Millisecond)
 	var sets [2]unix.CapUserData // /proc is closed to a dry run
@@ -178,6 +186,53 @@ func runsDry(t *testing.T, cfg configs.Config, log *slog.Logger, takes time.Dura
 	defer cancel()
 	if err := Main(ctx, cfg, log); err != nil {
 		t.Errorf("dry: %v", err)
+	}
+}
+
+// TestAccount: that there is no such user is one answer, that nobody could tell is another, and root is no user to go on as.
+func TestAccount(t *testing.T) {
+	unreadable := &fs.PathError{Op: "open", Path: "/etc/passwd", Err: syscall.EMFILE}
+	for name, tt := range map[string]struct {
+		found   *user.User
+		err     error
+		unknown bool
+		says    string
+	}{
+		"known":      {found: &user.User{Uid: "1000", Gid: "1001"}},
+		"unknown":    {err: user.UnknownUserError("unknown"), unknown: true, says: "--user"},
+		"unreadable": {err: unreadable, says: `user: ""`},
+		"root":       {found: &user.User{Uid: "0", Gid: "0"}, says: `user: ""`},
+		"odd":        {found: &user.User{Uid: "S-1-5"}, says: "the id of user odd"},
+	} {
+		uid, gid, err := account(name, func(string) (*user.User, error) { return tt.found, tt.err })
+		if tt.says == "" {
+			if uid != 1000 || gid != 1001 || err != nil {
+				t.Errorf("%s: %d:%d, %v", name, uid, gid, err)
+			}
+			continue
+		}
+		_, unknown := errors.AsType[user.UnknownUserError](err)
+		if !errors.Is(err, confine.ErrAccount) || !strings.Contains(err.Error(), tt.says) || unknown != tt.unknown {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestUnknownUser: root stays root only where the usual user is known not to exist.
+func TestUnknownUser(t *testing.T) {
+	if !confine.IsRoot() {
+		t.Skip("needs root, who has something to give up")
+	}
+	for name, staying := range map[string]bool{configs.Default().User: true, "no-such-user": false, "root": false} {
+		if _, err := user.Lookup(name); err == nil && staying {
+			continue // this host has the account: to go on as it would end the test
+		}
+		cfg, j := configs.Default(), &journal{}
+		cfg.User = name
+		err := descend(cfg, slog.New(j))
+		if (err == nil) != staying || staying != (len(j.find("staying root")) == 1) {
+			t.Errorf("%s: %v, warned %q", name, err, j.warnings())
+		}
 	}
 }
 

@@ -113,6 +113,7 @@ func TestUnitMaySetTheClock(t *testing.T) {
 		"RuntimeDirectory":        "meantime",
 		"ConfigurationDirectory":  "meantime",
 		"Restart":                 "on-failure",
+		"RestartForceExitStatus":  "SIGHUP",
 	} {
 		if got := unit[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s=%q, want %q", key, got, want)

@@ -68,7 +68,7 @@ func keyCommand(out *ui, use, short string, do func(path string) (*daemon.KeyFil
 type keyList struct {
 	File    string   `json:"file"`
 	Keys    []string `json:"keys"`              // ids, newest first
-	Caution string   `json:"caution,omitempty"` // who may read the file is not checked on this system
+	Caution string   `json:"caution,omitempty"` // who may read the file and is not checked, what lies beside it
 }
 
 // path is the file that is meant: the one named, else the one that run would read.
@@ -114,7 +114,7 @@ func newKeyRetireCommand(out *ui) *cobra.Command {
 	})
 }
 
-// caution is the line about what is not checked, if there is any.
+// caution are the lines about what is not checked and what lies beside the file, if there are any.
 func caution(k *daemon.KeyFile) string {
 	if k.Caution() == "" {
 		return ""

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -52,7 +53,7 @@ func fuzzed(mode uint8) Plan {
 }
 
 // FuzzNode sets an attacker on a LAN whose every choice is the fuzzer's, and a packet of the fuzzer's beside. Whatever comes, no node
-// panics or goes mad; and with a key, all that the nodes do to clocks, state and offices is what they do without it.
+// panics or goes mad; and with a key, all that the nodes do to clocks, state and offices is what they do without it, no more and no less.
 func FuzzNode(f *testing.F) {
 	golden, err := filepath.Glob("../../netproto/testdata/*.hex")
 	if err != nil || len(golden) == 0 {
@@ -81,6 +82,13 @@ func FuzzNode(f *testing.F) {
 		}
 		if err := w.Run(w.plan.For); err != nil {
 			t.Fatal(err)
+		}
+		if mode&modeKeyed != 0 && !maps.Equal(seen, alone[mode]) { // more of one was told at once
+			for d, n := range alone[mode] {
+				if seen[d] < n {
+					t.Errorf("kept from it: %v", d)
+				}
+			}
 		}
 		w.sane(t)
 	})
