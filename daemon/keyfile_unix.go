@@ -72,8 +72,8 @@ func checkKeyFile(path string, info fs.FileInfo) error {
 			"`%s` if anybody else may have read it", mode, mend, shellWord(path), KeyCommand("rotate", path))
 	}
 	if mode&groupReads != 0 && !shared {
-		return fmt.Errorf("group %s can read it, and who is in that is not meantime's to know: run `%s %s`, and `meantime key rotate` if anybody "+
-			"else may have read it", groupName(group), shutOut(owner, mode), shellWord(path))
+		return fmt.Errorf("group %s can read it, and who is in that is not meantime's to know: run `%s %s`, and `meantime key rotate` if "+
+			"anybody else may have read it", groupName(group), shutOut(owner, mode), shellWord(path))
 	}
 	return nil
 }
