@@ -47,7 +47,9 @@ const mostInputs = 50_000
 func newJudge(w *World) *judge {
 	j := &judge{world: w, ruler: -1}
 	for i := range w.plan.Members {
-		j.hosts = append(j.hosts, conduct{master: -1, limit: w.plan.fastest(i) + kernelFrequency + w.plan.Node.MaxSlew})
+		// What is steered is steered against the host's own oscillator.
+		limit := (1+w.plan.fastest(i))*(1+kernelFrequency+w.plan.Node.MaxSlew) - 1
+		j.hosts = append(j.hosts, conduct{master: -1, limit: limit})
 	}
 	return j
 }
