@@ -21,6 +21,11 @@ func descend(cfg configs.Config, log *slog.Logger) error {
 	if cfg.DryRun || cfg.User == "" || !confine.IsRoot() {
 		return nil
 	}
+	return goOnAs(cfg, log)
+}
+
+// goOnAs starts this program again as the configured user. It returns nil only where root is to stay.
+func goOnAs(cfg configs.Config, log *slog.Logger) error {
 	uid, gid, err := account(cfg.User, user.Lookup)
 	if _, unknown := errors.AsType[user.UnknownUserError](err); unknown && cfg.User == configs.Default().User {
 		log.Warn("staying root: there is no such user", "user", cfg.User,
