@@ -40,6 +40,7 @@ type cloud struct {
 	n       int
 	x, y, w [window]float64 // ns, ns, 1/ns²
 	scale   scale
+	sure    float64 // weight of the prior in the last fit
 }
 
 // load takes the points, window of them at most. Differences from the newest point are taken in integers, so float64 holds them to
@@ -53,31 +54,48 @@ func (c *cloud) load(points []point) {
 	}
 }
 
+// sums adds up the points, with y in place of their own.
+func (c *cloud) sums(y *[window]float64) (s sums) {
+	for i := range c.n {
+		x, y, w := c.x[i], y[i], c.w[i]
+		s.w, s.x, s.y = s.w+w, s.x+w*x, s.y+w*y
+		s.xx, s.xy = s.xx+w*x*x, s.xy+w*x*y
+	}
+	return s
+}
+
 // fit fits time − raw over raw by weighted least squares, with a prior for the slope. The standard deviations are those of the normal
 // equations, scaled by the scatter that there is about the line (Press et al., Numerical Recipes, section 15.2). The prior is weighed
 // by the scatter about a line without it, or a wrong one would make itself strong; where few points tell the scatter, by their bounds.
 func (c *cloud) fit(known prior) fit {
-	var s sums
-	for i := range c.n {
-		x, y, w := c.x[i], c.y[i], c.w[i]
-		s.w, s.x, s.y = s.w+w, s.x+w*x, s.y+w*y
-		s.xx, s.xy = s.xx+w*x*x, s.xy+w*x*y
-	}
+	s := c.sums(&c.y)
 	free := float64(max(0, c.n-2))
 	chi := 0.0
 	if f, _, ok := s.line(prior{}, 0); ok {
 		chi = c.misfit(f)
 	}
 	spread := (typical*max(1, c.scale.usual*c.scale.usual) + chi) / (typical + free)
-	sure := spread / (known.err * known.err)
-	f, det, ok := s.line(known, sure)
+	c.sure = spread / (known.err * known.err)
+	f, det, ok := s.line(known, c.sure)
 	if !ok {
 		f.rms, f.heightErr, f.rateErr = c.scale.floor, c.scale.floor, known.err
 		return f
 	}
 	f.rms = math.Sqrt(c.misfit(f) / s.w)
-	f.heightErr, f.rateErr = math.Sqrt(spread*(s.xx+sure)/det), math.Sqrt(spread*s.w/det)
+	f.heightErr, f.rateErr = math.Sqrt(spread*(s.xx+c.sure)/det), math.Sqrt(spread*s.w/det)
 	return f
+}
+
+// bound is how far (ns) the line may lie from LAN time because of unequal legs: by what the quietest exchange took, and by what it would
+// stand too high or too low had all that the others took longer been spent on the same leg. On a steady network that is little. A delay
+// that comes or goes, and is no wait in a queue, is felt as the line feels it.
+func (c *cloud) bound(points []point) int64 {
+	var late [window]float64
+	for i, p := range points {
+		late[i] = float64(p.bound - c.scale.quiet)
+	}
+	f, _, _ := c.sums(&late).line(prior{}, c.sure)
+	return c.scale.quiet + int64(math.Round(math.Abs(f.height)))
 }
 
 // typical is how many points the guess of a measurement's error by its bound counts for.

@@ -53,7 +53,7 @@ type Servo struct {
 	fit    fit
 	last   int64
 	heard  bool
-	bound  int64 // ns: of the measurement; once there is a fit, of the quietest one in it
+	bound  int64 // ns: of the measurement; once there is a fit, of those that it hangs on
 	plain  bool  // no fit
 	sloped bool  // the slope has been believed
 }
@@ -110,9 +110,9 @@ func (s *Servo) Points() int { return len(s.points) }
 // Heard says whether the timescale has been corrected at least once, and at which raw reading last.
 func (s *Servo) Heard() (raw int64, ok bool) { return s.last, s.heard }
 
-// Bound bounds the distance (ns) of the timescale from LAN time at a raw reading: what the legs of the quietest measurement may
-// have been unequal by, three times the error of the fit, and what the rate error may have added since the last delta, the
-// longer ago the more. It is math.MaxInt64 before the first delta.
+// Bound bounds the distance (ns) of the timescale from LAN time at a raw reading: what the legs of the measurements that it hangs on
+// may have been unequal by, three times the error of the fit, and what the rate error may have added since the last delta, the longer
+// ago the more. It is math.MaxInt64 before the first delta.
 func (s *Servo) Bound(raw int64) int64 {
 	if !s.heard {
 		return math.MaxInt64
@@ -169,7 +169,7 @@ func (s *Servo) refit() bool {
 		s.fit = fit{}
 		return false
 	}
-	s.bound = c.scale.quiet
+	s.bound = c.bound(s.points)
 	return true
 }
 

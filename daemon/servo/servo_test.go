@@ -158,6 +158,30 @@ func TestBoundGrows(t *testing.T) {
 	})
 }
 
+// TestBoundHoldsThroughADelay: packets begin to come 200 µs late in one direction, and stop to: the line goes over to points that are
+// off by half of that, and the bound with it. The quietest exchange in the window would promise 30 µs meanwhile.
+func TestBoundHoldsThroughADelay(t *testing.T) {
+	const quiet, late, begins, ends, rounds = 30_000, 100_000, 100, 250, 400
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		s := New(0, noon, 0, 0)
+		for i := range int64(rounds) {
+			off, wait := int64(0), int64(r.ExpFloat64()*5_000)
+			if i >= begins && i < ends {
+				off = late
+			}
+			raw, delta := i*second, off+int64((2*r.Float64()-1)*float64(wait))
+			s.Correct(raw, noon+raw+delta-s.Line().At(raw), quiet+off+wait)
+			if e := s.Line().At(raw) - noon - raw; i >= minFit && max(e, -e) > s.Bound(raw) {
+				t.Fatalf("seed %d, round %d: %d ns off, bound %d", seed, i, e, s.Bound(raw))
+			}
+			if b := s.Bound(raw); i == begins-1 && b > quiet+10_000 {
+				t.Errorf("seed %d: a bound of %d on a quiet network", seed, b)
+			}
+		}
+	}
+}
+
 func TestSteer(t *testing.T) {
 	s := New(10*second, noon, 20*ppm, 0)
 	frequency, phase := s.Steer(11*second, noon+second-5_000)

@@ -50,7 +50,7 @@ const short = 5 * time.Minute
 // Limits of an ordinary LAN of 10 µs of jitter. Seen over a thousand seeds, and half as much again to spare.
 var ordinary = Limits{
 	Sync: 20 * time.Second, Max: 30 * time.Microsecond, Scatter: 5 * time.Microsecond, Rate: 0.5, Turn: 0.1, Polls: 20,
-	Settle: time.Minute,
+	Settle: time.Minute, Beyond: time.Second, // one look
 }
 
 // parted are the limits where clocks were on their own for a while: 2 ppm of error in a fit come to 40 µs in 20 s, and what that

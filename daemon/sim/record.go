@@ -243,16 +243,18 @@ func (r *recorder) disagree() {
 	}
 }
 
-// contain checks that the clocks are as near LAN time, which is their mean, as their nodes say.
+// contain checks that the clocks are as near LAN time, which is their mean, as their nodes say. A node that was never corrected, since
+// it is alone, says nothing.
 func (r *recorder) contain(mean int64) {
 	for _, h := range r.world.hosts {
 		off := time.Duration(abs(r.offsets[h.index] - mean))
-		if !h.view.settled || h.view.ripe < r.polls(ripePolls) || off <= h.view.status.Bound {
+		bound := h.view.status.Bound
+		if !h.view.settled || h.view.ripe < r.polls(ripePolls) || bound < 0 || off <= bound {
 			continue
 		}
 		if r.beyond += sampleEvery; r.beyond > r.limits.Beyond {
 			r.world.judge.fail(Bounded, h.index, "is %v from LAN time, and says that it is within %v; so it was for %v", off,
-				h.view.status.Bound, r.beyond)
+				bound, r.beyond)
 		}
 	}
 }

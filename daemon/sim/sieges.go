@@ -35,7 +35,6 @@ func sieges() []Scenario {
 			Build: keyed(5, 6*time.Minute, "delay:1@2m+2m~200us", nil),
 			Limits: ordinary.but(func(l *Limits) {
 				l.Max, l.Scatter, l.Rate, l.Turn = 130*time.Microsecond, 50*time.Microsecond, 1.5, 1.5
-				l.Beyond = 64 * time.Second // the bound is of the quietest exchange in the window: of one from before the delay, at worst so long
 			}),
 		},
 	}
