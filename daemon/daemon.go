@@ -53,6 +53,11 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if keys == nil { // there is nothing to ask for: a terminal that closes ends what was started there
 		deafen()
 	}
+	notify, err := openNotifier()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, notify.close()) }()
 	clock, release, err := openClock(cfg, rivals, log)
 	if err != nil {
 		return err
@@ -78,17 +83,29 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	d.state, d.keys, d.hangups = st, keys, hangups
+	d.state, d.keys, d.hangups, d.notify = st, keys, hangups, notify
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	if err := ready(cfg, log); err != nil {
+	if err = ready(cfg, log); err == nil {
+		err = notify.ready()
+	}
+	if err != nil {
 		return errors.Join(err, conn.Close(), d.trace.close())
 	}
 	frequency, _, from := startFrequency(clock, st.drift)
 	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
 		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from)
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
+}
+
+// Ready says what would keep a daemon from starting, as far as that can be seen without one: its keys, and another daemon at the clock.
+func Ready(cfg configs.Config) error {
+	silent := slog.New(slog.DiscardHandler)
+	if _, err := openKeys(cfg, silent); err != nil || cfg.DryRun {
+		return err
+	}
+	return alone(rivals, cfg.Beside, silent)
 }
 
 // serve runs the driver and what goes on beside it, until ctx ends. host says that it keeps the host's own clock.
@@ -100,7 +117,7 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
 	}
 	if d.keys != nil {
-		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings) })
+		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings, d.notify) })
 	}
 	err := d.run(ctx)
 	cancel()
