@@ -13,7 +13,7 @@ type builder struct {
 	root, work string
 	release    release
 	programs   map[string]string // built already, by system and processor
-	texts      []file            // what the products of all systems hold
+	texts      []file            // what the products of all systems hold, but the program
 }
 
 // file is a file to be installed.
@@ -76,5 +76,8 @@ func (b *builder) build(p product, out string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return b.linuxPackage(p, program, out)
+	if p.system() == "linux" {
+		return b.linuxPackage(p, program, out)
+	}
+	return b.archive(p, program, out)
 }

@@ -3,14 +3,13 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/goreleaser/nfpm/v2"
 	_ "github.com/goreleaser/nfpm/v2/apk" // each registers its format
 	_ "github.com/goreleaser/nfpm/v2/deb"
 	"github.com/goreleaser/nfpm/v2/files"
 	_ "github.com/goreleaser/nfpm/v2/rpm"
-
-	"meantime/packaging"
 )
 
 const (
@@ -24,7 +23,7 @@ be right. One node, elected by all, polls; every node answers; and all of
 them follow the fault-tolerant mean of their clocks (Berkeley algorithm).
 
 All packets are authenticated with one key that the machines share.`
-	// revision is of the packaging, for formats that have one: the same source is never packed twice in two ways.
+	// revision is of the packaging, for formats that have one: the same source is never packed in two ways.
 	revision = "1"
 )
 
@@ -34,25 +33,16 @@ func (b *builder) linuxPackage(p product, program, out string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	scripts := func(name string) string { return filepath.Join(b.work, "packaging", p.kind, name) }
 	info := &nfpm.Info{
 		Name: "meantime", Arch: p.arch, Platform: "linux", Version: b.release.String(), VersionSchema: "none", Release: revision,
 		Section: "net", Priority: "optional", Maintainer: maintainer, Description: description, License: "MIT",
 		MTime: b.release.time, DisableGlobbing: true,
 	}
-	switch p.kind {
-	case "deb":
-		// Debian's convention: of the time daemons on a host there is one. adduser makes the account; nothing else is needed, not even libc.
-		info.Provides, info.Conflicts, info.Replaces = []string{"time-daemon"}, []string{"time-daemon"}, []string{"time-daemon"}
-		info.Depends = []string{"adduser"}
-		info.Scripts = nfpm.Scripts{PostInstall: scripts("postinst"), PreRemove: scripts("prerm"), PostRemove: scripts("postrm")}
+	if err := b.describe(info, p.kind); err != nil {
+		return "", err
 	}
 	for _, f := range own {
-		content := &files.Content{Source: f.source, Destination: f.path, FileInfo: &files.ContentFileInfo{Mode: f.mode}}
-		if f.config {
-			content.Type = files.TypeConfigNoReplace
-		}
-		info.Contents = append(info.Contents, content)
+		info.Contents = append(info.Contents, content(f, p.kind))
 	}
 	packager, err := nfpm.Get(p.kind)
 	if err != nil {
@@ -70,39 +60,70 @@ func (b *builder) linuxPackage(p product, program, out string) (string, error) {
 	return name, target.Close()
 }
 
-// installed is where the program lies in packages, and in what its service files say.
-const installed = "/usr/bin/meantime"
+// content tells nfpm of a file. rpm also wants to know which are documents.
+func content(f file, kind string) *files.Content {
+	c := &files.Content{Source: f.source, Destination: f.path, FileInfo: &files.ContentFileInfo{Mode: f.mode}}
+	switch {
+	case f.config:
+		c.Type = files.TypeConfigNoReplace
+	case kind == "rpm" && strings.HasPrefix(f.path, "/usr/share/licenses/"):
+		c.Type = files.TypeRPMLicense
+	case kind == "rpm" && (strings.HasPrefix(f.path, "/usr/share/doc/") || strings.HasPrefix(f.path, "/usr/share/man/")):
+		c.Type = files.TypeRPMDoc
+	}
+	return c
+}
 
-// linuxFiles are the files of a package.
-func (b *builder) linuxFiles(p product, program string) ([]file, error) {
-	zsh := "/usr/share/zsh/site-functions/_meantime"
-	if p.kind == "deb" {
-		zsh = "/usr/share/zsh/vendor-completions/_meantime"
+// describe adds what a format wants to be told in its own way.
+func (b *builder) describe(info *nfpm.Info, kind string) error {
+	scripts, err := b.scripts(kind)
+	if err != nil {
+		return err
 	}
-	places := map[string]string{
-		"meantime.yaml": "/etc/meantime/meantime.yaml",
-		"meantime.1.gz": "/usr/share/man/man1/meantime.1.gz", "meantime.yaml.5.gz": "/usr/share/man/man5/meantime.yaml.5.gz",
-		"completion/meantime.bash": "/usr/share/bash-completion/completions/meantime",
-		"completion/meantime.zsh":  zsh,
-		"completion/meantime.fish": "/usr/share/fish/vendor_completions.d/meantime.fish",
-	}
-	own := []file{{path: installed, source: program, mode: 0o755}}
-	for _, f := range b.texts {
-		if place := places[f.path]; place != "" {
-			f.path, f.config = place, f.path == "meantime.yaml"
-			own = append(own, f)
+	switch kind {
+	case "deb":
+		// Debian's convention: of the time daemons on a host there is one. adduser makes the account; nothing else is needed, not even libc.
+		info.Provides, info.Conflicts, info.Replaces = []string{"time-daemon"}, []string{"time-daemon"}, []string{"time-daemon"}
+		info.Depends = []string{"adduser"}
+		info.Scripts = nfpm.Scripts{PostInstall: scripts["postinst"], PreRemove: scripts["prerm"], PostRemove: scripts["postrm"]}
+	case "rpm":
+		info.Depends = []string{"systemd"}
+		for _, dir := range []string{"/etc/meantime", "/usr/share/doc/meantime", "/usr/share/licenses/meantime"} { // gone with the package
+			info.Contents = append(info.Contents, &files.Content{Destination: dir, Type: files.TypeDir})
 		}
+		info.Scripts = nfpm.Scripts{PostInstall: scripts["post"], PreRemove: scripts["preun"], PostRemove: scripts["postun"]}
+		// The host that builds is nobody's business, and would be different bytes.
+		info.RPM = nfpm.RPM{Summary: summary, Group: "System Environment/Daemons", BuildHost: "localhost"}
+		text, err := os.ReadFile(filepath.Join(b.root, "CHANGELOG.md"))
+		if err != nil {
+			return err
+		}
+		info.Changelog, err = b.stage("rpm/changelog", []byte(rpmChangelog(b.release, changes(string(text)))))
+		return err
+	case "apk":
+		info.Version, info.Description = b.release.apk(), summary
+		info.Scripts = nfpm.Scripts{PreInstall: scripts["pre-install"], PostInstall: scripts["post-install"], PreRemove: scripts["pre-deinstall"]}
+		info.APK.Scripts = nfpm.APKScripts{PreUpgrade: scripts["pre-install"], PostUpgrade: scripts["post-upgrade"]}
 	}
-	services := map[string]string{"/usr/lib/systemd/system/meantime.service": packaging.Unit(installed)}
-	if p.kind == "rpm" {
-		services["/usr/lib/sysusers.d/meantime.conf"] = packaging.Sysusers()
+	return nil
+}
+
+// scripts are what a package runs when it comes and goes, by name.
+func (b *builder) scripts(kind string) (map[string]string, error) {
+	found := map[string]string{}
+	dir := filepath.Join(b.root, "packaging", kind)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
 	}
-	for path, text := range services {
-		source, err := b.stage(p.kind+path, []byte(text))
+	for _, entry := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, entry.Name()))
 		if err != nil {
 			return nil, err
 		}
-		own = append(own, file{path: path, source: source, mode: 0o644})
+		if found[entry.Name()], err = b.stage("scripts/"+kind+"/"+entry.Name(), text); err != nil {
+			return nil, err
+		}
 	}
-	return own, nil
+	return found, nil
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -33,7 +34,7 @@ type product struct {
 func (p product) String() string { return p.kind + "/" + p.arch }
 
 // packaged are the formats of packages; all of them are Linux'.
-var packaged = []string{"deb"}
+var packaged = []string{"deb", "rpm", "apk"}
 
 func (p product) system() string {
 	if slices.Contains(packaged, p.kind) {
@@ -42,8 +43,11 @@ func (p product) system() string {
 	return p.kind
 }
 
-// products are all that is built.
-var products = []product{{"deb", "amd64"}, {"deb", "arm64"}}
+// products are all that is built. FreeBSD has no arm64: it is not among what is cross-built and vetted.
+var products = []product{
+	{"deb", "amd64"}, {"deb", "arm64"}, {"rpm", "amd64"}, {"rpm", "arm64"}, {"apk", "amd64"}, {"apk", "arm64"},
+	{"windows", "amd64"}, {"windows", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}, {"freebsd", "amd64"},
+}
 
 // choose returns the products that a list of words names: deb/amd64, or deb for all of a kind. No list is all.
 func choose(list string) ([]product, error) {
@@ -63,6 +67,20 @@ func choose(list string) ([]product, error) {
 		}
 	}
 	return chosen, nil
+}
+
+// prepare makes the folder for what is built. If all is, what another version left there goes.
+func prepare(out, only string) error {
+	var old []string
+	if only == "" {
+		old, _ = filepath.Glob(filepath.Join(out, "meantime[-_]*")) // the pattern is good
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return os.MkdirAll(out, 0o755)
 }
 
 func pack(root, out, only, version string) error {
@@ -86,7 +104,7 @@ func pack(root, out, only, version string) error {
 	if err := b.write(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	if err := prepare(out, only); err != nil {
 		return err
 	}
 	var built []string

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // write makes what the products of all systems hold: what the program says of itself, and documents of the checkout.
@@ -13,13 +16,24 @@ func (b *builder) write() error {
 	if err != nil {
 		return err
 	}
-	for name, words := range map[string][]string{
-		"completion/meantime.bash": {"completion", "bash"},
-		"completion/meantime.zsh":  {"completion", "zsh"},
-		"completion/meantime.fish": {"completion", "fish"},
-		"meantime.yaml":            {"config", "print", "--reference"},
+	for _, said := range []struct{ name, words string }{
+		{"meantime.yaml", "config print --reference"},
+		{"man/meantime.1", "manual"},
+		{"man/meantime.yaml.5", "manual meantime.yaml"},
+		{"completion/meantime.bash", "completion bash"},
+		{"completion/meantime.zsh", "completion zsh"},
+		{"completion/meantime.fish", "completion fish"},
 	} {
-		text, err := output(exec.Command(program, words...))
+		text, err := output(exec.Command(program, strings.Fields(said.words)...))
+		if err != nil {
+			return err
+		}
+		if err := b.add(said.name, text); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"README.md", "SECURITY.md", "PROTOCOL.md", "CHANGELOG.md", "LICENSE"} {
+		text, err := os.ReadFile(filepath.Join(b.root, name))
 		if err != nil {
 			return err
 		}
@@ -27,7 +41,7 @@ func (b *builder) write() error {
 			return err
 		}
 	}
-	return b.stageScripts()
+	return nil
 }
 
 // add puts a text into all products.
@@ -37,22 +51,18 @@ func (b *builder) add(name string, text []byte) error {
 	return err
 }
 
-// stageScripts copies what packages run when they come and go.
-func (b *builder) stageScripts() error {
-	for _, kind := range packaged {
-		scripts, err := os.ReadDir(filepath.Join(b.root, "packaging", kind))
-		if err != nil {
-			return err
-		}
-		for _, script := range scripts {
-			text, err := os.ReadFile(filepath.Join(b.root, "packaging", kind, script.Name()))
-			if err != nil {
-				return err
-			}
-			if _, err := b.stage("packaging/"+kind+"/"+script.Name(), text); err != nil {
-				return err
-			}
-		}
+// compressed is what gzip -9 -n makes of a text: Debian wants long documents so.
+func compressed(text []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if _, err := w.Write(text); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
