@@ -75,8 +75,8 @@ func Plist(program string) string {
 // rc.subr splits commands at spaces, so the path must have none.
 func RCScript(program string) string { return fill(rcScript, program) }
 
-// InitScript returns the script for OpenRC's /etc/init.d that runs the program at an absolute path, without spaces. Root starts the program,
-// which goes on as the account that the package makes.
+// InitScript returns the script for OpenRC's /etc/init.d that runs the program at an absolute path, without spaces. Root starts it, and it
+// goes on as the account that the package makes.
 func InitScript(program string) string { return fill(initScript, program) }
 
 func fill(template, program string) string { return strings.ReplaceAll(template, "{{path}}", program) }

@@ -72,8 +72,11 @@ func choose(list string) ([]product, error) {
 // prepare makes the folder for what is built. If all is, what another version left there goes.
 func prepare(out, only string) error {
 	var old []string
+	var err error
 	if only == "" {
-		old, _ = filepath.Glob(filepath.Join(out, "meantime[-_]*")) // the pattern is good
+		if old, err = filepath.Glob(filepath.Join(out, "meantime?[0-9]*")); err != nil {
+			return err
+		}
 	}
 	for _, path := range old {
 		if err := os.Remove(path); err != nil {
