@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"meantime/daemon/node"
+	"meantime/netproto"
 	"meantime/sysclock"
 )
 
@@ -148,6 +149,34 @@ func TestNotifyHangs(t *testing.T) {
 	if hangs < 3 || goesOn != hangs+1 || len(got)-goesOn < 4 || !strings.HasPrefix(got[len(got)-1], "STOPPING=1") {
 		t.Errorf("told %q", got)
 	}
+}
+
+// Whoever asks for a reload hears when it began, and that it is done only once the driver has what is new.
+func TestNotifyReload(t *testing.T) {
+	conn := listenNotify(t)
+	n, err := openNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.close() }()
+	path := keyFileOf(t, lineOf(1))
+	k, _ := keyringOf(t, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	hangups, rings, watched := make(chan os.Signal), make(chan *netproto.Ring), make(chan struct{})
+	go func() { defer close(watched); k.watch(ctx, hangups, rings, n) }()
+	put(t, path, lineOf(2)+"\n"+lineOf(1)+"\n")
+	hangups <- os.Interrupt
+	time.Sleep(50 * time.Millisecond) // it would be done by now, were nobody waited for
+	n.send("taken")
+	<-rings
+	hangups <- os.Interrupt // nothing is new
+	first, second := heardBy(t, conn, "READY=1"), heardBy(t, conn, "READY=1")
+	const reloading = "RELOADING=1\nMONOTONIC_USEC="
+	if len(first) != 2 || !strings.HasPrefix(first[0], reloading) || first[1] != "taken" || len(second) != 1 || !strings.HasPrefix(second[0], reloading) {
+		t.Errorf("told %q, then %q", first, second)
+	}
+	cancel()
+	<-watched
 }
 
 func TestStatusText(t *testing.T) {

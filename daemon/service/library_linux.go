@@ -30,7 +30,8 @@ var inits = []string{"init", "openrc-init", "procd", "upstart"}
 // newLibrary is the library's manager of a system whose first process goes by this name.
 func newLibrary(first string, uid int) (*library, error) {
 	if first = strings.TrimSpace(first); !slices.Contains(inits, first) {
-		return nil, fmt.Errorf("%w: the first process is %q and not systemd or another init (a container?)", ErrNoManager, first)
+		return nil, fmt.Errorf("%w: there is no %s, and the first process, %q, is no other init that is known (a container?)",
+			ErrNoManager, booted, first)
 	}
 	m := &library{uid: uid, name: kardianos.Platform(), script: "/etc/init.d/" + Name, of: libraryService}
 	if m.name == "linux-upstart" {
