@@ -22,6 +22,8 @@ var (
 	plist string
 	//go:embed freebsd/meantime
 	rcScript string
+	//go:embed openrc/meantime
+	initScript string
 )
 
 // Unit returns the systemd unit that runs the program at an absolute path. It needs the account of Sysusers. systemd
@@ -72,5 +74,9 @@ func Plist(program string) string {
 // RCScript returns the script for FreeBSD's /usr/local/etc/rc.d that runs the program at an absolute path, as root.
 // rc.subr splits commands at spaces, so the path must have none.
 func RCScript(program string) string { return fill(rcScript, program) }
+
+// InitScript returns the script for OpenRC's /etc/init.d that runs the program at an absolute path, without spaces. Root starts it, and it
+// goes on as the account that the package makes.
+func InitScript(program string) string { return fill(initScript, program) }
 
 func fill(template, program string) string { return strings.ReplaceAll(template, "{{path}}", program) }

@@ -254,18 +254,38 @@ func TestPlistIsXML(t *testing.T) {
 	}
 }
 
-func TestRCScriptIsShell(t *testing.T) {
+func TestScriptsAreShell(t *testing.T) {
 	shell, err := exec.LookPath("sh")
 	if err != nil {
-		t.Skipf("%v: no shell to read the script", err)
+		t.Skipf("%v: no shell to read the scripts", err)
 	}
-	script := RCScript("/usr/local/bin/meantime")
-	if !strings.Contains(script, "\nprocname=/usr/local/bin/meantime\n") || strings.Contains(script, "{{") {
-		t.Errorf("the program is not in it:\n%s", script)
+	scripts := map[string]string{"freebsd": RCScript("/usr/local/bin/meantime"), "openrc": InitScript("/usr/local/bin/meantime")}
+	for name, want := range map[string]string{"freebsd": "\nprocname=/usr/local/bin/meantime\n", "openrc": "\ncommand=/usr/local/bin/meantime\n"} {
+		if !strings.Contains(scripts[name], want) || strings.Contains(scripts[name], "{{") {
+			t.Errorf("%s: the program is not in it:\n%s", name, scripts[name])
+		}
 	}
-	check := exec.Command(shell, "-n")
-	check.Stdin = strings.NewReader(script)
-	if out, err := check.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for _, kind := range []string{"deb", "rpm", "apk"} { // what packages run: tools/pack packs it
+		entries, err := os.ReadDir(kind)
+		if err != nil || len(entries) < 3 {
+			t.Fatalf("%s: %d scripts, %v", kind, len(entries), err)
+		}
+		for _, entry := range entries {
+			text, err := os.ReadFile(filepath.Join(kind, entry.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			scripts[kind+" "+entry.Name()] = string(text)
+		}
+	}
+	for name, script := range scripts {
+		if strings.HasSuffix(name, "-overrides") || strings.HasSuffix(name, ".toml") {
+			continue
+		}
+		check := exec.Command(shell, "-n")
+		check.Stdin = strings.NewReader(script)
+		if out, err := check.CombinedOutput(); err != nil || !strings.HasPrefix(script, "#!/") {
+			t.Errorf("%s: %v\n%s", name, err, out)
+		}
 	}
 }
