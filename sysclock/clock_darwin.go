@@ -11,13 +11,13 @@ import (
 const (
 	// rawClock runs at the oscillator's rate, also through sleep (clock_gettime(3) of macOS).
 	rawClock = unix.CLOCK_MONOTONIC_RAW
-	// monoSteered: rawClock needs no rebuilding.
-	monoSteered = false
 	// sysNtpAdjtime is SYS_ntp_adjtime of XNU (bsd/kern/syscalls.master), macOS 10.13 and later.
 	sysNtpAdjtime = 527
 	// sysGethostuuid is SYS_gethostuuid of XNU (likewise).
 	sysGethostuuid = 142
 )
+
+var thisKind = darwinKind
 
 // BootID is the session id that the kernel draws at each boot (sysctl kern.bootsessionuuid).
 func BootID() (string, error) {
