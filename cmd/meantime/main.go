@@ -146,7 +146,7 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetOut(out.stdout)
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
+	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out), newClockCommand(out),
 		newServiceCommand(out), newVersionCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
