@@ -137,6 +137,12 @@ func (t *bsdTimex) unit() uint32 {
 	return modMicro
 }
 
+// kernelState is what the kernel says. It never calls a clock unsynchronised by itself, as Linux does once its error has grown to 16 s,
+// so that is done here.
+func (t *bsdTimex) kernelState() KernelState {
+	return KernelState{Synchronised: t.status&staUnsync == 0 && t.maxerror < maxReported, MaxError: int64(t.maxerror) * 1000}
+}
+
 // Read pairs oscillator and wall clock. Where the only monotonic clock is steered, the oscillator is rebuilt by taking
 // out the frequency and what adjtime has paid; since the kernel books a second's payment at its beginning, the result
 // can be early by up to one second's slew (at most 500 µs, typically a few) while a phase is being paid.

@@ -207,6 +207,22 @@ func TestBSDEndsForeignLoop(t *testing.T) {
 	}
 }
 
+// A clock that nobody keeps any more is not called synchronised for ever.
+func TestBSDKernelState(t *testing.T) {
+	for _, c := range []struct {
+		tx   bsdTimex
+		want KernelState
+	}{
+		{bsdTimex{status: staUnsync | staPLL, maxerror: 250}, KernelState{MaxError: 250_000}},
+		{bsdTimex{status: bsdOurs | staNano, maxerror: 250}, KernelState{Synchronised: true, MaxError: 250_000}},
+		{bsdTimex{status: bsdOurs, maxerror: maxReported}, KernelState{MaxError: 16 * second}},
+	} {
+		if got := c.tx.kernelState(); got != c.want {
+			t.Errorf("%+v says %+v", c.tx, got)
+		}
+	}
+}
+
 // What was found, what was survived, what others wrote.
 func TestBSDState(t *testing.T) {
 	k := newFakeBSD(freebsdKind)
