@@ -16,6 +16,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon"
+	"meantime/daemon/service"
 	"meantime/sysclock"
 )
 
@@ -27,6 +28,9 @@ func TestMain(m *testing.M) {
 		}
 		runDemo = func(_ context.Context, options demoOptions) error {
 			return standardUI().printf("%+v\n", options)
+		}
+		if state := service.State(os.Getenv("MEANTIME_TEST_SERVICE")); state != "" {
+			serviceManager = func() (service.Manager, error) { return fakeManager(state), nil }
 		}
 		main()
 	}})
@@ -43,10 +47,15 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Condition: func(name string) (bool, error) {
-			if name != "default-config" { // whether this host has a configuration of its own
+			path, known := map[string]string{
+				"default-config": configs.DefaultPath(), // this host has a configuration of its own
+				"default-key":    configs.Default().KeyFile,
+				"systemd":        "/run/systemd/system",
+			}[name]
+			if !known {
 				return false, errors.New("unknown condition " + name)
 			}
-			_, err := os.Stat(configs.DefaultPath())
+			_, err := os.Stat(path)
 			return !errors.Is(err, fs.ErrNotExist), nil
 		},
 	})

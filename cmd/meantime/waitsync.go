@@ -40,7 +40,7 @@ reference outside, "synchronised" means with the LAN.`,
 			return out.printf("synchronised, off by %v at most\n", off)
 		},
 	}
-	command.Flags().DurationVar(&within, "within", within, "the largest error, a `time`, that will do")
-	command.Flags().DurationVar(&timeout, "timeout", timeout, "give up after this `time`; 0 waits for ever")
+	command.Flags().DurationVar(&within, "within", within, "`time` that the clock may be off at most, such as 100ms")
+	command.Flags().DurationVar(&timeout, "timeout", timeout, "`time` after which to give up, such as 3m; 0 waits for ever")
 	return command
 }
