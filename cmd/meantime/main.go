@@ -62,6 +62,7 @@ var outcomes = []struct {
 	{onlyFlags, exitUsage},
 	{is[configs.Problems], exitConfig},
 	{same(errConfigFile), exitConfig},
+	{same(errKeys), exitConfig},
 	{same(daemon.ErrNoKey), exitInsecure},
 	{same(daemon.ErrKeyFile), exitConfig},
 	{same(sysclock.ErrPermission), exitPermission},
