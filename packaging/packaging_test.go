@@ -110,21 +110,22 @@ func settings(t *testing.T, unit string) map[string][]string {
 func TestUnitMaySetTheClock(t *testing.T) {
 	unit := settings(t, Unit("/usr/bin/meantime"))
 	for key, want := range map[string]string{
-		"Type":                    "notify",
-		"NotifyAccess":            "main",
-		"WatchdogSec":             "30", // ten times what the driver's loop needs
-		"ExecStart":               "/usr/bin/meantime run",
-		"ExecReload":              "/bin/kill -HUP $MAINPID",
-		"User":                    "meantime",
-		"Group":                   "meantime",
-		"AmbientCapabilities":     "CAP_SYS_TIME",
-		"CapabilityBoundingSet":   "CAP_SYS_TIME",
-		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
-		"StateDirectory":          "meantime",
-		"RuntimeDirectory":        "meantime",
-		"ConfigurationDirectory":  "meantime",
-		"Restart":                 "on-failure",
-		"RestartForceExitStatus":  "SIGHUP",
+		"Type":                     "notify",
+		"NotifyAccess":             "main",
+		"WatchdogSec":              "30", // ten times what the driver's loop needs
+		"ExecStart":                "/usr/bin/meantime run",
+		"ExecReload":               "/bin/kill -HUP $MAINPID",
+		"User":                     "meantime",
+		"Group":                    "meantime",
+		"AmbientCapabilities":      "CAP_SYS_TIME",
+		"CapabilityBoundingSet":    "CAP_SYS_TIME",
+		"RestrictAddressFamilies":  "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+		"StateDirectory":           "meantime",
+		"RuntimeDirectory":         "meantime",
+		"ConfigurationDirectory":   "meantime",
+		"Restart":                  "on-failure",
+		"RestartForceExitStatus":   "SIGHUP",
+		"RestartPreventExitStatus": "3 7 8", // not 2: a panic's, and the watchdog's
 	} {
 		if got := unit[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s=%q, want %q", key, got, want)

@@ -268,10 +268,10 @@ func (s *systemd) act(verb string) error {
 	return err
 }
 
-// lastWords is the last line that the service has written to its log.
+// lastWords are the last lines that the service has written to its log: an error and its hint are two.
 func (s *systemd) lastWords() string {
 	var out bytes.Buffer
-	err := command(context.Background(), &out, "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=1",
+	err := command(context.Background(), &out, "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=2",
 		"_SYSTEMD_UNIT="+unitName)
 	if err != nil {
 		return ""
