@@ -101,11 +101,10 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 
 // Ready says what would keep a daemon from starting, as far as that can be seen without one: its keys, and another daemon at the clock.
 func Ready(cfg configs.Config) error {
-	silent := slog.New(slog.DiscardHandler)
-	if _, err := openKeys(cfg, silent); err != nil || cfg.DryRun {
+	if err := CheckKeys(cfg); err != nil || cfg.DryRun {
 		return err
 	}
-	return alone(rivals, cfg.Beside, silent)
+	return alone(rivals, cfg.Beside, slog.New(slog.DiscardHandler))
 }
 
 // serve runs the driver and what goes on beside it, until ctx ends. host says that it keeps the host's own clock.

@@ -64,6 +64,12 @@ func openKeys(cfg configs.Config, log *slog.Logger) (*keyring, error) {
 	return nil, err
 }
 
+// CheckKeys says why a daemon could not use the keys that a configuration asks for; nil also where it asks for none.
+func CheckKeys(cfg configs.Config) error {
+	_, err := openKeys(cfg, slog.New(slog.DiscardHandler))
+	return err
+}
+
 // warnInsecure says at each start what insecure means, and that it wins over a key.
 func warnInsecure(cfg configs.Config, usual bool, log *slog.Logger) {
 	if !cfg.DryRun {

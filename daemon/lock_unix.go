@@ -61,7 +61,7 @@ func lockState(dir string) (release func() error, err error) {
 	}
 	switch err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 	case errors.Is(err, unix.EWOULDBLOCK):
-		return nil, errors.Join(fmt.Errorf("%w: %s: stop it first, or name another with state_dir or --state-dir", ErrStateHeld, dir), f.Close())
+		return nil, errors.Join(stateHeld(dir), f.Close())
 	case err != nil:
 		return free, f.Close()
 	}

@@ -3,6 +3,8 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/windows"
 )
@@ -54,5 +56,25 @@ func lockMutex(of string) (release func() error, err error) {
 	return func() error { return windows.CloseHandle(h) }, nil
 }
 
-// lockState does nothing here: two that use one state directory find each other on the network, by their common id.
-func lockState(string) (release func() error, err error) { return func() error { return nil }, nil }
+// stateLockName is a file in the state directory. Windows locks no folders.
+const stateLockName = "state.lock"
+
+// lockState takes the lock on a state directory, likewise. Where files cannot be locked, as on some network shares, none is.
+func lockState(dir string) (release func() error, err error) {
+	free := func() error { return nil }
+	if dir == "" {
+		return free, nil
+	}
+	f, err := os.OpenFile(filepath.Join(dir, stateLockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	const now = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
+	switch err := windows.LockFileEx(windows.Handle(f.Fd()), now, 0, 1, 0, &windows.Overlapped{}); {
+	case errors.Is(err, windows.ERROR_LOCK_VIOLATION):
+		return nil, errors.Join(stateHeld(dir), f.Close())
+	case err != nil:
+		return free, f.Close()
+	}
+	return f.Close, nil // closing gives the lock back; the file stays, since removing it would let two in
+}

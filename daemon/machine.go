@@ -15,3 +15,13 @@ func machineOf(goos string) configs.Machine {
 	l, _ := sysclock.LimitsOf(goos)
 	return configs.Machine{Clock: l.Name, Slew: configs.Rate(l.Slew)}
 }
+
+// ClockLimits are what a clock undertakes.
+type ClockLimits = sysclock.Limits
+
+// ClockOf returns what the clock of an operating system (a GOOS) undertakes, or with "virtual" that of a dry run. It is false where there
+// is none that can be steered.
+func ClockOf(system string) (ClockLimits, bool) { return sysclock.LimitsOf(system) }
+
+// Clocks are the names that ClockOf knows.
+func Clocks() []string { return sysclock.Systems() }

@@ -185,3 +185,8 @@ func (s *state) write(name, line string) error {
 	}
 	return nil
 }
+
+// stateHeld refuses a state directory that another daemon uses.
+func stateHeld(dir string) error {
+	return fmt.Errorf("%w: %s: stop it first, or name another with state_dir or --state-dir", ErrStateHeld, dir)
+}

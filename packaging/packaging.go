@@ -68,12 +68,25 @@ func Plist(program string) string {
 	if err := xml.EscapeText(&escaped, []byte(program)); err != nil {
 		panic("packaging: " + err.Error()) // a strings.Builder takes everything
 	}
-	return fill(plist, escaped.String())
+	return sealed(fill(plist, escaped.String()))
 }
 
 // RCScript returns the script for FreeBSD's /usr/local/etc/rc.d that runs the program at an absolute path, as root.
 // rc.subr splits commands at spaces, so the path must have none.
-func RCScript(program string) string { return fill(rcScript, program) }
+func RCScript(program string) string { return sealed(fill(rcScript, program)) }
+
+// sealPlace is where a text that is no unit has its seal, and sealIn what has been put there: the digest of the text with the place itself.
+const sealPlace = "{{seal}}"
+
+var sealIn = regexp.MustCompile(`while it fits the seal ([0-9a-f]{16})`)
+
+func sealed(text string) string { return strings.Replace(text, sealPlace, digest(text), 1) }
+
+// Unedited says of a property list or a script whether it is as this or another version of meantime wrote it, for a program at any path.
+func Unedited(text string) bool {
+	found := sealIn.FindStringSubmatch(text)
+	return found != nil && digest(strings.Replace(text, found[1], sealPlace, 1)) == found[1]
+}
 
 // InitScript returns the script for OpenRC's /etc/init.d that runs the program at an absolute path, without spaces. Root starts it, and it
 // goes on as the account that the package makes.

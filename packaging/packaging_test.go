@@ -2,12 +2,13 @@ package packaging
 
 import (
 	"encoding/xml"
-	"errors"
-	"io"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -233,24 +234,72 @@ func TestSysusersCreatesTheAccount(t *testing.T) {
 	}
 }
 
-func TestPlistIsXML(t *testing.T) {
-	decoder := xml.NewDecoder(strings.NewReader(Plist("/opt/a & b/<m>")))
-	var words []string
-	for {
-		token, err := decoder.Token()
-		if errors.Is(err, io.EOF) {
-			break
+// element is one of XML.
+type element struct {
+	XMLName xml.Name
+	Text    string    `xml:",chardata"`
+	Inner   []element `xml:",any"`
+}
+
+// value is what an element of a property list means.
+func (e element) value(t *testing.T) any {
+	t.Helper()
+	switch name := e.XMLName.Local; name {
+	case "dict":
+		dict := map[string]any{}
+		for i := 0; i+1 < len(e.Inner); i += 2 {
+			if e.Inner[i].XMLName.Local != "key" || dict[e.Inner[i].Text] != nil {
+				t.Fatalf("not a key, or twice: %+v", e.Inner[i])
+			}
+			dict[e.Inner[i].Text] = e.Inner[i+1].value(t)
 		}
+		if len(e.Inner)%2 != 0 {
+			t.Fatalf("a key without a value in %v", dict)
+		}
+		return dict
+	case "array":
+		var list []any
+		for _, inner := range e.Inner {
+			list = append(list, inner.value(t))
+		}
+		return list
+	case "true", "false":
+		return name == "true"
+	case "integer":
+		n, err := strconv.Atoi(e.Text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if text, ok := token.(xml.CharData); ok && strings.TrimSpace(string(text)) != "" {
-			words = append(words, string(text))
-		}
+		return n
+	case "string":
+		return e.Text
 	}
-	start := slices.Index(words, "ProgramArguments")
-	if start < 0 || !slices.Equal(words[start+1:start+3], []string{"/opt/a & b/<m>", "run"}) {
-		t.Errorf("words of the property list: %q", words)
+	t.Fatalf("launchd knows no <%s>", e.XMLName.Local)
+	return nil
+}
+
+// The property list is one, starts at boot, is started again after a failure and not after what would fail again, and holds the
+// program's path whatever is in it.
+func TestPlist(t *testing.T) {
+	const program = "/opt/a & b/<m>"
+	var list element
+	if err := xml.Unmarshal([]byte(Plist(program)), &list); err != nil || list.XMLName.Local != "plist" || len(list.Inner) != 1 {
+		t.Fatalf("%v: %+v", err, list)
+	}
+	want := map[string]any{
+		"Label":                "meantime",
+		"ProgramArguments":     []any{program, "run"},
+		"EnvironmentVariables": map[string]any{"MEANTIME_SERVICE": "launchd"},
+		"RunAtLoad":            true,
+		"KeepAlive":            map[string]any{"SuccessfulExit": false},
+		"ThrottleInterval":     10,
+		"ProcessType":          "Interactive",
+		"LegacyTimers":         true,
+		"Umask":                "077",
+		"StandardErrorPath":    "/var/log/meantime.log",
+	}
+	if got := list.Inner[0].value(t); !reflect.DeepEqual(got, want) {
+		t.Errorf("says\n%v\nwant\n%v", got, want)
 	}
 }
 
@@ -260,7 +309,7 @@ func TestScriptsAreShell(t *testing.T) {
 		t.Skipf("%v: no shell to read the scripts", err)
 	}
 	scripts := map[string]string{"freebsd": RCScript("/usr/local/bin/meantime"), "openrc": InitScript("/usr/local/bin/meantime")}
-	for name, want := range map[string]string{"freebsd": "\nprocname=/usr/local/bin/meantime\n", "openrc": "\ncommand=/usr/local/bin/meantime\n"} {
+	for name, want := range map[string]string{"freebsd": "\nprogram=/usr/local/bin/meantime\n", "openrc": "\ncommand=/usr/local/bin/meantime\n"} {
 		if !strings.Contains(scripts[name], want) || strings.Contains(scripts[name], "{{") {
 			t.Errorf("%s: the program is not in it:\n%s", name, scripts[name])
 		}
@@ -286,6 +335,81 @@ func TestScriptsAreShell(t *testing.T) {
 		check.Stdin = strings.NewReader(script)
 		if out, err := check.CombinedOutput(); err != nil || !strings.HasPrefix(script, "#!/") {
 			t.Errorf("%s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// fakeSubr stands for rc.subr(8): it says what it would run, and does what it is asked to.
+const fakeSubr = `
+load_rc_config() { meantime_enable=YES; }
+run_rc_command() {
+	case $1 in
+	start) "$start_precmd" || exit 1; echo "env $meantime_env $command $command_args" ;;
+	stop) echo "$pidfile ${procname:-$command}" ;;
+	rcvar) echo "$rcvar $meantime_enable" ;;
+	*) case " $extra_commands " in *" $1 "*) eval "\${${1}_cmd}" ;; esac ;;
+	esac
+}`
+
+// The script is a shell's; it starts the program below daemon, which is what is stopped, and does not start it on a broken configuration.
+func TestRCScript(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skipf("%v: no shell to read the script", err)
+	}
+	dir := t.TempDir()
+	program := filepath.Join(dir, "meantime")
+	script := RCScript(program)
+	check := exec.Command(shell, "-n")
+	check.Stdin = strings.NewReader(script)
+	if out, err := check.CombinedOutput(); err != nil || strings.Contains(script, "{{") {
+		t.Errorf("%v\n%s\n%s", err, out, script)
+	}
+	script = strings.Replace(script, "\n. /etc/rc.subr\n", fakeSubr, 1)
+	script = strings.ReplaceAll(script, "/var/run/", dir+"/")
+	run := func(verb, checks string) (string, error) {
+		t.Helper()
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n[ \"$*\" = 'config check' ] && "+checks+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(shell, "-c", script, "meantime", verb).CombinedOutput()
+		return strings.ReplaceAll(strings.TrimSpace(string(out)), dir, "D"), err
+	}
+	for verb, want := range map[string]string{
+		"start": "env MEANTIME_SERVICE=rc /usr/sbin/daemon -f -S -T meantime -t meantime -P D/meantime.pid -p D/meantime.child.pid -R 10 D/meantime run",
+		"stop":  "D/meantime.pid /usr/sbin/daemon",
+		"rcvar": "meantime_enable YES",
+	} {
+		if got, err := run(verb, "echo correct"); err != nil || got != want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", verb, err, got, want)
+		}
+	}
+	if got, err := run("start", "{ echo broken >&2; exit 3; }"); err == nil || got != "broken" {
+		t.Errorf("a broken configuration: %v, %s", err, got)
+	}
+	hears := exec.Command("sleep", "60")
+	if err := hears.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "meantime.child.pid"), fmt.Append(nil, hears.Process.Pid), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := run("reload", "true")
+	if died := hears.Wait(); err != nil || died == nil || died.Error() != "signal: hangup" {
+		t.Errorf("reload: %v, %v, %s", died, err, out)
+	}
+}
+
+// What meantime wrote is known, wherever the program was; what anybody has changed is not.
+func TestUnedited(t *testing.T) {
+	for _, text := range []string{Plist("/usr/local/bin/meantime"), Plist("/opt/a & b/<m>"), RCScript("/usr/local/bin/meantime")} {
+		if !Unedited(text) {
+			t.Errorf("taken for edited:\n%s", text)
+		}
+		for _, edited := range []string{strings.Replace(text, "10", "60", 1), text + " ", strings.Replace(text, "run", "ran", 1), ""} {
+			if edited != text && Unedited(edited) {
+				t.Errorf("taken for unedited:\n%s", edited)
+			}
 		}
 	}
 }

@@ -11,13 +11,15 @@ import (
 const (
 	// rawClock runs at the oscillator's rate, also through sleep (clock_gettime(3) of macOS).
 	rawClock = unix.CLOCK_MONOTONIC_RAW
-	// monoSteered: rawClock needs no rebuilding.
-	monoSteered = false
 	// sysNtpAdjtime is SYS_ntp_adjtime of XNU (bsd/kern/syscalls.master), macOS 10.13 and later.
 	sysNtpAdjtime = 527
+	// sysNtpGettime is SYS_ntp_gettime of XNU (likewise).
+	sysNtpGettime = 528
 	// sysGethostuuid is SYS_gethostuuid of XNU (likewise).
 	sysGethostuuid = 142
 )
+
+var thisKind = darwinKind
 
 // BootID is the session id that the kernel draws at each boot (sysctl kern.bootsessionuuid).
 func BootID() (string, error) {
@@ -26,6 +28,17 @@ func BootID() (string, error) {
 		return "", fmt.Errorf("boot id: kern.bootsessionuuid: %w", err)
 	}
 	return id, nil
+}
+
+// growError has the kernel bring its largest error up to the present, which ntp_adjtime(2) alone tells as it was last written. The call
+// returns the state of the clock as its errno, which for one that is not synchronised is EIO (ntp_gettime in kern_ntptime.c).
+func growError() error {
+	var now [8]int64 // struct ntptimeval has 48 bytes
+	_, _, errno := unix.Syscall(sysNtpGettime, uintptr(unsafe.Pointer(&now)), 0, 0)
+	if errno != 0 && errno != unix.EIO {
+		return explain("ntp_gettime", errno)
+	}
+	return nil
 }
 
 var _ Sleeper = (*bsdClock)(nil)

@@ -7,14 +7,13 @@ import (
 )
 
 const (
-	// rawClock is steered together with the wall clock (tc_windup in kern_tc.c adjusts the one timehand that both come
-	// from); there is no other in clock_gettime(2). HostClock therefore sees the steering of whoever disciplines the host.
+	// rawClock is steered together with the wall clock (freebsdKind): HostClock sees the steering of whoever disciplines the host.
 	rawClock = unix.CLOCK_MONOTONIC
-	// monoSteered: the oscillator is rebuilt from rawClock and what was written.
-	monoSteered = true
 	// sysNtpAdjtime is SYS_ntp_adjtime of FreeBSD (sys/kern/syscalls.master).
 	sysNtpAdjtime = 176
 )
+
+var thisKind = freebsdKind
 
 // BootID is the boot time that the kernel keeps (sysctl kern.boottime). Weakness: the kernel moves it when the clock is
 // stepped, so it names this boot only until the next step. Read it after the first step, not before.
@@ -25,6 +24,9 @@ func BootID() (string, error) {
 	}
 	return fmt.Sprintf("%x.%06d", tv.Sec, tv.Usec), nil
 }
+
+// growError has nothing to do: the kernel lets its largest error grow each second.
+func growError() error { return nil }
 
 // machine is the host's id (hostid(1), kept in /etc/hostid) and the time counter in use.
 func machine() (id, source string, err error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -223,29 +222,6 @@ func TestKernelKilledSlew(t *testing.T) {
 		t.Errorf("24 s after the kill the rate is still off by %+.3f ppm", left*1e6)
 	}
 	killedLeaves(t, frequency)
-}
-
-// killedChild runs a test in a process of its own, kills it after a while from when it says that it has steered, and returns what it said.
-func killedChild(t *testing.T, test string, after time.Duration, env ...string) (said []byte) {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
-	cmd.Env = append(append(os.Environ(), "MEANTIME_TEST_CHILD=1"), env...)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	said = make([]byte, 256)
-	n, _ := out.Read(said)
-	time.Sleep(after)
-	_ = cmd.Process.Kill()
-	_ = cmd.Wait()
-	if !bytes.Contains(said[:n], []byte("STEERED")) {
-		t.Fatalf("the child said %q", said[:n])
-	}
-	return said[:n]
 }
 
 // killedLeaves checks what a successor finds, steers and closes.

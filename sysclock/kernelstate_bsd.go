@@ -4,9 +4,12 @@ package sysclock
 
 // ReadKernelState asks ntp_adjtime(2).
 func ReadKernelState() (KernelState, error) {
-	var tx bsdTimex
-	if err := ntpAdjtime("read", &tx); err != nil {
+	if err := growError(); err != nil {
 		return KernelState{}, err
 	}
-	return KernelState{Synchronised: tx.status&staUnsync == 0, MaxError: int64(tx.maxerror) * 1000}, nil
+	var tx bsdTimex
+	if err := (bsdCalls{}).ntpAdjtime("read", &tx); err != nil {
+		return KernelState{}, err
+	}
+	return tx.kernelState(), nil
 }

@@ -25,16 +25,6 @@ type Steering struct {
 	Synchronised bool    // whether the kernel may be told that its clock is synchronised
 }
 
-// Limits states what an implementation honours and what it leaves behind.
-type Limits struct {
-	Name      string  // the mechanism: "adjtimex", "SetSystemTimeAdjustmentPrecise", …
-	Frequency float64 // largest |Steering.Frequency| honoured, fractional
-	Slew      float64 // largest extra rate for a phase, fractional
-	Phase     int64   // ns: resolution of a slewed phase
-	Step      int64   // ns: resolution of a step
-	Leaves    string  // one sentence: what a killed writer leaves behind
-}
-
 // Clock is a clock that can be read and steered. Its methods are called from one goroutine.
 type Clock interface {
 	// Read pairs raw oscillator and wall clock: the tightest of several brackets.

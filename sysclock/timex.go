@@ -26,6 +26,12 @@ const (
 	// include/linux/timex.h, ntp_offset_chunk in kernel/time/ntp.c).
 	phaseDivisor = 4
 
+	// bsdPace is what adjtime(2) pays in a second of up to a second's slew, µs (ntp_update_second in kern_ntptime.c of macOS and FreeBSD).
+	bsdPace = 500
+
+	// bsdWorth is how many seconds of that pace are handed over at once, at most.
+	bsdWorth = 2
+
 	// maxPhaseSlew is the rate that maxPhase means in its first second, fractional: 125,000 ppm.
 	maxPhaseSlew = float64(maxPhase) / phaseDivisor / second
 
@@ -75,10 +81,20 @@ func phaseChunk(phase int64, maxSlew float64) int64 {
 	return clampAbs(phase, min(maxPhase, int64(phaseDivisor*maxSlew*second)))
 }
 
-// bsdChunk is the part of a phase (ns) to hand to adjtime(2) for the coming second. The BSD kernels spread up to
-// 500 µs evenly over a second (ntp_update_second in kern_ntptime.c), so one second's worth is what maxSlew bounds.
-func bsdChunk(phase int64, maxSlew float64) int64 {
-	return clampAbs(phase, int64(min(maxSlew, maxFrequency)*second))
+// bsdChunk is the part of a phase (ns) to hand to adjtime(2), in µs: a quarter, which the kernels pay within their next second. Linux does
+// the same by itself (phaseDivisor): of what is measured while a second is being paid, up to all is on its way already, and more
+// than a quarter rings. It is no more than maxSlew pays in a second. Where the kernels cannot pay faster anyway it is up to
+// bsdWorth, so that the slew goes on if the next call comes late.
+func bsdChunk(phase int64, maxSlew float64) (us int64) {
+	most := int64(maxSlew * second / 1000)
+	if most >= bsdPace {
+		most = bsdPace * bsdWorth
+	}
+	us = phase / 1000
+	if us < 0 {
+		return max((us-phaseDivisor+1)/phaseDivisor, -most)
+	}
+	return min((us+phaseDivisor-1)/phaseDivisor, most) // rounded up: a single µs is worth one
 }
 
 // clampAbs limits v to ±limit without overflow at the ends of int64.

@@ -149,14 +149,8 @@ func (v *Virtual) Step(delta int64) error {
 
 // Limits are those of the Linux clock, so that a dry run behaves like the real one.
 func (v *Virtual) Limits() Limits {
-	return Limits{
-		Name:      "virtual",
-		Frequency: maxFrequency,
-		Slew:      maxPhaseSlew,
-		Phase:     1,
-		Step:      1,
-		Leaves:    "nothing: a virtual clock ends with its process",
-	}
+	l, _ := LimitsOf("virtual")
+	return l
 }
 
 // FrequencyFound is 0: a virtual clock begins uncorrected.

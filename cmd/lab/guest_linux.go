@@ -113,7 +113,7 @@ func guestOrder(work string, order *Order, i int) *GuestOrder {
 			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp",
 			"LAB_NODE=" + strconv.Itoa(i+1), "LAB_ROLE=" + role,
 			// Tests that set a clock run only where they are told that the kernel is theirs.
-			"MEANTIME_UML=1", "MEANTIME_LONG=" + os.Getenv("MEANTIME_LONG"),
+			"MEANTIME_UML=1", "MEANTIME_CONTRACT=write", "MEANTIME_LONG=" + os.Getenv("MEANTIME_LONG"),
 		},
 		Offset: order.Plan.Nodes[i].Offset,
 		Limit:  hardLimit(&order.Plan),

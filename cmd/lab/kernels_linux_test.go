@@ -72,7 +72,7 @@ func TestKernelsUnbent(t *testing.T) {
 // TestKernelsSysclock runs the tests of sysclock that set a clock, in a kernel of their own.
 func TestKernelsSysclock(t *testing.T) {
 	requireKernels(t)
-	if r := runLab(t, "--program", "sysclock-test", "--for", "5m"); !r.passed() {
+	if r := runLab(t, "--program", "sysclock-test", "--for", "8m"); !r.passed() {
 		t.Errorf("failed: %s", verdicts(r))
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Clock numbers of <linux/time.h>, which the standard library does not name.
@@ -70,9 +72,8 @@ func openRing(path string) (*ring, error) {
 // there is exactly one of these within each; else it says false: an interrupt in between has read it too.
 func (r *ring) narrow(pairs ...*Pair) (bool, error) {
 	// What the guest has cached of the file is old: the machine writes it behind the guest's back.
-	const dontNeed = 4 // POSIX_FADV_DONTNEED
-	if _, _, errno := syscall.Syscall6(syscall.SYS_FADVISE64, r.file.Fd(), 0, 0, dontNeed, 0, 0); errno != 0 {
-		return false, fmt.Errorf("fadvise: %w", errno)
+	if err := unix.Fadvise(int(r.file.Fd()), 0, 0, unix.FADV_DONTNEED); err != nil {
+		return false, fmt.Errorf("fadvise: %w", err)
 	}
 	var data [ringSize]byte
 	if _, err := r.file.ReadAt(data[:], 0); err != nil {

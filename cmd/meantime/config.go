@@ -23,6 +23,20 @@ type verdict struct {
 	File     string           `json:"file"` // empty = there is none, the defaults hold
 	Valid    bool             `json:"valid"`
 	Problems configs.Problems `json:"problems"`
+	Key      string           `json:"key_problem,omitempty"` // why the key file cannot be used
+}
+
+// errKeys says that a correct configuration asks for keys that are not there.
+var errKeys = errors.New("the configuration is correct, its keys are not")
+
+// checkKeys looks at the key file that a configuration asks for, as a daemon would. Whoever may not read it cannot tell, which is for that
+// user no fault of the file's.
+func checkKeys(config configs.Config) error {
+	err := daemon.CheckKeys(config)
+	if err == nil || errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", errKeys, err)
 }
 
 func newConfigCheckCommand(out *ui) *cobra.Command {
@@ -30,10 +44,13 @@ func newConfigCheckCommand(out *ui) *cobra.Command {
 	var asJSON bool
 	command := &cobra.Command{
 		Use:   "check",
-		Short: "Tell everything that is wrong with the configuration file",
+		Short: "Tell everything that is wrong with the configuration file, and whether its key file can be used",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			_, file, err := loadConfig(path)
+			config, file, err := loadConfig(path)
+			if err == nil {
+				err = checkKeys(config)
+			}
 			if asJSON {
 				return checkJSON(out, file, err)
 			}
@@ -53,11 +70,14 @@ func newConfigCheckCommand(out *ui) *cobra.Command {
 
 // checkJSON reports on standard output alone. A file that cannot be read has no verdict: that stays an error.
 func checkJSON(out *ui, file string, err error) error {
-	problems := configs.Problems{}
-	if err != nil && !errors.As(err, &problems) {
+	v := verdict{File: file, Valid: err == nil, Problems: configs.Problems{}}
+	switch {
+	case errors.Is(err, errKeys):
+		v.Key = err.Error()
+	case err != nil && !errors.As(err, &v.Problems):
 		return err
 	}
-	if failed := out.json(verdict{file, err == nil, problems}); failed != nil {
+	if failed := out.json(v); failed != nil {
 		return failed
 	}
 	if err != nil {

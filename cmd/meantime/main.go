@@ -62,6 +62,7 @@ var outcomes = []struct {
 	{onlyFlags, exitUsage},
 	{is[configs.Problems], exitConfig},
 	{same(errConfigFile), exitConfig},
+	{same(errKeys), exitConfig},
 	{same(daemon.ErrNoKey), exitInsecure},
 	{same(daemon.ErrKeyFile), exitConfig},
 	{same(sysclock.ErrPermission), exitPermission},
@@ -147,7 +148,8 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
-		newServiceCommand(out), newWaitSyncCommand(out), newVersionCommand(out), newManualCommand(out), exitCodeTopic())
+		newClockCommand(out), newServiceCommand(out), newWaitSyncCommand(out), newVersionCommand(out), newManualCommand(out),
+		exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

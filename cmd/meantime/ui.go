@@ -143,5 +143,5 @@ func exit(err error) {
 	if err != nil && !is[silent](err) {
 		standardUI().fail(err)
 	}
-	os.Exit(exitCode(err))
+	os.Exit(service.Leave(exitCode(err)))
 }

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"meantime/configs"
 	"meantime/packaging"
@@ -23,8 +21,6 @@ const (
 	unitDir      = "/etc/systemd/system/"
 	dropIns      = unitDir + unitName + ".d" // what `systemctl edit` makes
 	sysusersFile = "/etc/sysusers.d/" + Name + ".conf"
-	// commandTime is longer than any start or stop of ours takes: the unit allows 10 s for a stop, systemd 90 s for a start.
-	commandTime = 2 * time.Minute
 )
 
 // vendorDirs are where packages put their units.
@@ -110,10 +106,10 @@ func (s *systemd) writeUnits(l *ledger, program string, force bool) error {
 	if !slices.ContainsFunc(l.changes, func(c Change) bool { return c.Verb == Write }) {
 		return nil
 	}
-	if err := l.do("systemd-sysusers "+sysusersFile, s.run("systemd-sysusers", sysusersFile), nil); err != nil {
+	if err := l.do("systemd-sysusers "+sysusersFile, quiet("systemd-sysusers", sysusersFile), nil); err != nil {
 		return err
 	}
-	reload := s.run("systemctl", "daemon-reload")
+	reload := quiet("systemctl", "daemon-reload")
 	l.after = reload
 	return l.do("systemctl daemon-reload", reload, nil)
 }
@@ -148,10 +144,10 @@ func (s *systemd) settle(l *ledger) error {
 	if err := s.shareKey(l); err != nil {
 		return err
 	}
-	if s.run("systemctl", "is-enabled", "--quiet", unitName)() == nil {
+	if quiet("systemctl", "is-enabled", "--quiet", unitName)() == nil {
 		return nil
 	}
-	return l.do("systemctl enable "+unitName, s.run("systemctl", "enable", unitName), s.run("systemctl", "disable", unitName))
+	return l.do("systemctl enable "+unitName, quiet("systemctl", "enable", unitName), quiet("systemctl", "disable", unitName))
 }
 
 // shareKey lets the service read a key that root made before there was the service's account.
@@ -207,7 +203,7 @@ func (s *systemd) removeUnits(l *ledger) error {
 		if !there {
 			continue
 		}
-		if err := l.do("systemctl disable --now "+unit, s.run("systemctl", "disable", "--now", unit), nil); err != nil {
+		if err := l.do("systemctl disable --now "+unit, quiet("systemctl", "disable", "--now", unit), nil); err != nil {
 			return err
 		}
 		if text != "" && !packaging.Pristine(text) {
@@ -222,7 +218,7 @@ func (s *systemd) removeUnits(l *ledger) error {
 	if err := l.remove(sysusersFile); err != nil {
 		return err
 	}
-	return l.do("systemctl daemon-reload", s.run("systemctl", "daemon-reload"), nil)
+	return l.do("systemctl daemon-reload", quiet("systemctl", "daemon-reload"), nil)
 }
 
 // purge removes what an operator has made as well, and the account, which owns nothing any more.
@@ -235,7 +231,7 @@ func (s *systemd) purge(l *ledger) error {
 	if !hasAccount(Name) {
 		return nil
 	}
-	return l.do("userdel "+Name, s.run("userdel", Name), nil)
+	return l.do("userdel "+Name, quiet("userdel", Name), nil)
 }
 
 // Start returns once the daemon has said that it is ready.
@@ -256,7 +252,7 @@ func (s *systemd) act(verb string) error {
 	if status.State == Absent {
 		return ErrNotInstalled
 	}
-	err = s.run("systemctl", "--no-ask-password", verb, unitName)()
+	err = quiet("systemctl", "--no-ask-password", verb, unitName)()
 	if err == nil {
 		return nil
 	}
@@ -275,7 +271,7 @@ func (s *systemd) act(verb string) error {
 // lastWords are the last lines that the service has written to its log: an error and its hint are two.
 func (s *systemd) lastWords() string {
 	var out bytes.Buffer
-	err := s.command(context.Background(), &out, "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=2",
+	err := command(context.Background(), &out, "journalctl", "--quiet", "--no-pager", "--output=cat", "--lines=2",
 		"_SYSTEMD_UNIT="+unitName)
 	if err != nil {
 		return ""
@@ -291,7 +287,7 @@ var states = map[string]State{
 // Status asks systemd for the unit's properties.
 func (s *systemd) Status() (Status, error) {
 	var out bytes.Buffer
-	err := s.command(context.Background(), &out, "systemctl", "show", unitName,
+	err := command(context.Background(), &out, "systemctl", "show", unitName,
 		"--property=LoadState,ActiveState,SubState,MainPID,StatusText,UnitFileState,Result,ExecMainStatus,ExecStart")
 	if err != nil {
 		return Status{}, err
@@ -341,39 +337,9 @@ func (s *systemd) Logs(ctx context.Context, o LogOptions, out io.Writer) error {
 	if o.Follow {
 		args = append(args, "--follow")
 	}
-	err := s.command(ctx, out, "journalctl", args...)
+	err := command(ctx, out, "journalctl", args...)
 	if ctx.Err() != nil { // whoever follows ends it so
 		return nil
 	}
 	return err
-}
-
-// run is a command that need not say anything.
-func (s *systemd) run(name string, args ...string) func() error {
-	return func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), commandTime)
-		defer cancel()
-		return s.command(ctx, io.Discard, name, args...)
-	}
-}
-
-// command runs a program, and tells what it has said where it failed.
-func (s *systemd) command(ctx context.Context, out io.Writer, name string, args ...string) error {
-	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0")
-	cmd.Stdout, cmd.Stderr = out, &said
-	err := cmd.Run()
-	line := strings.Join(append([]string{name}, args...), " ")
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, exec.ErrNotFound):
-		return fmt.Errorf("%w: there is no %s, which belongs to systemd", ErrNoManager, name)
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s: not done after %v", line, commandTime)
-	case said.Len() > 0:
-		return fmt.Errorf("%s: %s", line, oneLine(said.String()))
-	}
-	return fmt.Errorf("%s: %w", line, err)
 }
