@@ -156,7 +156,7 @@ func TestForbiddenSocket(t *testing.T) {
 	if os.Geteuid() != 0 && !errors.Is(err, control.ErrForbidden) {
 		t.Errorf("%v", err)
 	}
-	if hint := hintFor(control.ErrForbidden); exitCode(control.ErrForbidden) != exitPermission || !strings.Contains(hint, "group meantime") {
+	if hint := hintFor(control.ErrForbidden); exitCode(control.ErrForbidden) != exitPermission || !strings.Contains(hint, "as root") {
 		t.Errorf("%d, %q", exitCode(control.ErrForbidden), hint)
 	}
 }

@@ -130,7 +130,7 @@ func hintFor(err error) string {
 	case errors.Is(err, control.ErrNoDaemon):
 		return "`meantime service start` starts it; --socket names another one's socket, as its key control says"
 	case errors.Is(err, control.ErrForbidden):
-		return "ask as root, or as a member of the group meantime"
+		return "ask as root"
 	case errors.Is(err, control.ErrUnknown):
 		return "it is another version than this program: `meantime service restart` starts the one that is installed"
 	case errors.Is(err, sysclock.ErrUnsupported):
