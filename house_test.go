@@ -43,8 +43,8 @@ type room struct {
 var rooms = map[string]room{
 	"": {}, // these tests
 	"cmd/meantime": {
-		imports: []string{"meantime/cmd/picture", "meantime/configs", "meantime/daemon", "meantime/daemon/service", "meantime/daemon/sim",
-			"meantime/sysclock", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+		imports: []string{"meantime/cmd/picture", "meantime/configs", "meantime/daemon", "meantime/daemon/control", "meantime/daemon/service",
+			"meantime/daemon/sim", "meantime/sysclock", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 		prints: "ui.go",
 	},
 	"cmd/lab": {
@@ -55,8 +55,8 @@ var rooms = map[string]room{
 	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
-		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/node", "meantime/netproto", "meantime/netproto/udp",
-			"meantime/sysclock", "golang.org/x/sys"},
+		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/control", "meantime/daemon/node", "meantime/netproto",
+			"meantime/netproto/udp", "meantime/sysclock", "golang.org/x/net", "golang.org/x/sys"},
 		goroutines: true,
 	},
 	"daemon/berkeley": {pure: true},
@@ -65,6 +65,7 @@ var rooms = map[string]room{
 			"kernel.org/pub/linux/libs/security/libcap/cap"},
 		unsafe: true,
 	},
+	"daemon/control":  {}, // a client of the daemon's has nothing of the daemon in it
 	"daemon/election": {pure: true},
 	"daemon/service": { // no socket, no clock, no node: what a running daemon has no use for
 		imports:    []string{"meantime/configs", "meantime/packaging", "github.com/kardianos/service", "golang.org/x/sys"},

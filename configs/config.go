@@ -80,6 +80,7 @@ type Config struct {
 	KeyFile  string   // absolute path of the file with the LAN's keys
 	Insecure bool     // whether packets are neither authenticated nor expected to be, even with a real clock
 	StateDir string   // absolute path of the folder that keeps id, term and drift over restarts
+	Control  string   // absolute path of the socket that `meantime status` and its like ask; "" = none
 	User     string   // Linux: the account that root goes on as; "" = root stays root
 	Confine  bool     // whether the process gives up, once it has started, what it does not need
 
@@ -124,6 +125,7 @@ func Default() Config {
 		Priority:      100,
 		KeyFile:       defaultKeyFile(runtime.GOOS),
 		StateDir:      defaultStateDir(runtime.GOOS),
+		Control:       defaultControl(runtime.GOOS),
 		User:          "meantime",
 		Confine:       true,
 		Log:           Log{Level: slog.LevelInfo, Format: LogText},
@@ -159,6 +161,21 @@ func defaultStateDir(goos string) string {
 		return "/var/db/meantime"
 	default:
 		return "/var/lib/meantime"
+	}
+}
+
+// SocketName is the file name of the control socket, unless configured otherwise.
+const SocketName = "socket"
+
+// defaultControl returns where an operating system keeps the sockets of its daemons: beside the lock on the clock.
+func defaultControl(goos string) string {
+	switch goos {
+	case "windows":
+		return programData() + `\meantime\` + SocketName
+	case "linux":
+		return "/run/meantime/" + SocketName
+	default:
+		return "/var/run/meantime/" + SocketName
 	}
 }
 

@@ -64,6 +64,7 @@ var fields = []field{
 	words("key_file", func(c *Config) *string { return &c.KeyFile }, checkPath(defaultKeyFile(runtime.GOOS), "file")),
 	toggle("insecure", func(c *Config) *bool { return &c.Insecure }),
 	words("state_dir", func(c *Config) *string { return &c.StateDir }, checkPath(defaultStateDir(runtime.GOOS), "folder")),
+	words("control", func(c *Config) *string { return &c.Control }, checkControl),
 	words("user", func(c *Config) *string { return &c.User }, checkUser),
 	toggle("confine", func(c *Config) *bool { return &c.Confine }),
 
@@ -244,6 +245,20 @@ func checkPath(example, what string) func(string) *fault {
 		}
 		return nil
 	}
+}
+
+// longestSocket (bytes) is what the name of a Unix socket may have: sun_path in sys/un.h, the shortest of all systems', and its final 0.
+const longestSocket = 103
+
+// checkControl takes the path of a socket, or none.
+func checkControl(path string) *fault {
+	if path == "" {
+		return nil
+	}
+	if len(path) > longestSocket {
+		return &fault{fmt.Sprintf("%s has %d characters", quote(path), len(path)), fmt.Sprintf("a path of %d at most", longestSocket)}
+	}
+	return checkPath(defaultControl(runtime.GOOS), "socket")(path)
 }
 
 // checkUser takes the name of an account, or none.

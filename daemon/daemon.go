@@ -72,6 +72,11 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
+	answers, err := openController(socketPath(cfg), log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, answers.close()) }()
 	conn, err := listen(cfg, log)
 	if err != nil {
 		return err
@@ -83,7 +88,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	d.state, d.keys, d.hangups, d.notify = st, keys, hangups, notify
+	d.state, d.keys, d.hangups, d.notify, d.control = st, keys, hangups, notify, answers
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
 	}
@@ -112,6 +117,7 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { d.report(ctx) })
+	beside.Go(func() { d.control.serve(ctx, d) })
 	if host {
 		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
 	}

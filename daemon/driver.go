@@ -81,6 +81,7 @@ type driver struct {
 	keys    *keyring            // nil = there are none
 	hangups <-chan os.Signal    // ask for the key file to be read again
 	rings   chan *netproto.Ring // what it holds now
+	control *controller         // answers whoever asks; nil = nobody can
 	notify  *notifier           // whoever started this and wants to know how it does; nil = nobody
 
 	sets    chan struct{} // the clock was set, by whomever
@@ -89,6 +90,8 @@ type driver struct {
 	slept   int64  // ns, as the clock last told
 	awake   bool   // slept has its beginning
 	lookErr limiter
+
+	events events
 
 	others    uint64 // packets of other groups so far
 	otherSaid limiter
@@ -392,6 +395,7 @@ func (d *driver) perform(e node.Effect) error {
 		d.state.newTerm(e.Term, d.log)
 	case node.Note:
 		logNote(d.log, e)
+		d.events.add(d.sharp.Wall, e)
 	}
 	return nil
 }

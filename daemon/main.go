@@ -61,6 +61,9 @@ func needs(cfg configs.Config) confine.Plan {
 			p.Read = append(p.Read, filepath.Dir(target))
 		}
 	}
+	if path := socketPath(cfg); path != "" { // it is taken away at the end
+		p.Write = append(p.Write, filepath.Dir(path))
+	}
 	if !cfg.DryRun {
 		p.Read = append(p.Read, processList...)
 	}
@@ -70,5 +73,5 @@ func needs(cfg configs.Config) confine.Plan {
 // ours says whether a file in the state directory, or beside the lock, is one of this program's.
 func ours(name string) bool {
 	base, _, _ := strings.Cut(name, ".") // a file that was not renamed yet has a number behind a dot
-	return slices.Contains([]string{idFile, termFile, bootFile, driftFile}, base) || name == lockName
+	return slices.Contains([]string{idFile, termFile, bootFile, driftFile}, base) || name == lockName || name == configs.SocketName
 }

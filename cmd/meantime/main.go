@@ -15,6 +15,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon"
+	"meantime/daemon/control"
 	"meantime/daemon/service"
 	"meantime/sysclock"
 )
@@ -30,6 +31,7 @@ const (
 	exitClockHeld   = 6 // another program on this host steers the clock or uses the state directory
 	exitInsecure    = 7 // refused to obey packets that nothing authenticates: there is no key
 	exitUnsupported = 8 // this operating system has no clock that can be steered, or no service manager that is known
+	exitNoDaemon    = 9 // no daemon answers at the control socket, or it cannot answer this
 )
 
 // exitCodes says the same to users: the help topic exit-codes prints it.
@@ -48,6 +50,7 @@ var exitCodes = []struct {
 		"or uses the state directory"},
 	{exitInsecure, "refused to obey packets that nothing authenticates: there is no key"},
 	{exitUnsupported, "this operating system has no clock that can be steered; service: no service manager runs here that meantime knows"},
+	{exitNoDaemon, "no daemon answers at the control socket, or it cannot answer what it was asked"},
 }
 
 // errConfigFile is an error of this command itself, for the table below.
@@ -70,7 +73,12 @@ var outcomes = []struct {
 	{same(daemon.ErrNetwork), exitNetwork},
 	{same(daemon.ErrClockHeld), exitClockHeld},
 	{same(daemon.ErrStateHeld), exitClockHeld},
+	{same(daemon.ErrControlHeld), exitClockHeld},
 	{same(sysclock.ErrUnsupported), exitUnsupported},
+	{same(control.ErrNoDaemon), exitNoDaemon},
+	{same(control.ErrUnknown), exitNoDaemon},
+	{same(control.ErrRefused), exitNoDaemon},
+	{same(control.ErrForbidden), exitPermission},
 	{same(service.ErrNoManager), exitUnsupported},
 }
 
@@ -148,8 +156,8 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
-		newClockCommand(out), newServiceCommand(out), newWaitSyncCommand(out), newVersionCommand(out), newManualCommand(out),
-		exitCodeTopic())
+		newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out), newClockCommand(out),
+		newServiceCommand(out), newWaitSyncCommand(out), newVersionCommand(out), newManualCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

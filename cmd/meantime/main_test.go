@@ -122,8 +122,8 @@ func TestExitCodesAreExplained(t *testing.T) {
 		}
 		meanings[e.meaning] = true
 	}
-	if len(meanings) != exitUnsupported+1 {
-		t.Errorf("%d meanings for codes up to %d", len(meanings), exitUnsupported)
+	if len(meanings) != exitNoDaemon+1 {
+		t.Errorf("%d meanings for codes up to %d", len(meanings), exitNoDaemon)
 	}
 	for _, outcome := range outcomes {
 		if outcome.code <= exitFailed || outcome.code >= len(exitCodes) {

@@ -29,6 +29,7 @@ var runFlags = []struct {
 	{flag: "key-file", key: "key_file", usage: "`file` with the LAN's keys, as `meantime key new` makes it"},
 	{flag: "insecure", key: "insecure", usage: "use no key: obey packets that nothing authenticates", toggle: true},
 	{flag: "state-dir", key: "state_dir", usage: "`folder` for id, term and drift"},
+	{flag: "control", key: "control", usage: "`socket` at which this daemon can be asked how it does"},
 	{flag: "user", key: "user", usage: "`account` that root goes on as, on Linux"},
 	{flag: "confine", key: "confine", usage: "give up what a started daemon does not need; --confine=false to debug it", toggle: true},
 	{flag: "log-level", key: "log.level", usage: "least severe `level` written: debug, info, warn or error"},

@@ -18,6 +18,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon"
+	"meantime/daemon/control"
 	"meantime/daemon/service"
 	"meantime/sysclock"
 )
@@ -126,6 +127,12 @@ func hintFor(err error) string {
 		return "`systemctl edit meantime` keeps changes in a file of their own, which stays; --force replaces the file and keeps a copy"
 	case errors.Is(err, service.ErrNotInstalled):
 		return "`meantime service install` installs it"
+	case errors.Is(err, control.ErrNoDaemon):
+		return "`meantime service start` starts it; --socket names another one's socket, as its key control says"
+	case errors.Is(err, control.ErrForbidden):
+		return "ask as root"
+	case errors.Is(err, control.ErrUnknown):
+		return "it is another version than this program: `meantime service restart` starts the one that is installed"
 	case errors.Is(err, sysclock.ErrUnsupported):
 		return "--dry-run works on every operating system"
 	}

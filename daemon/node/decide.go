@@ -198,6 +198,7 @@ func (n *Node) keep() {
 	b := n.ballot(peers, samples)
 	mean, ok := b.count(l.resuming == 0 && n.following(l.peers) <= 2)
 	l.jumped = max(0, l.jumped-1)
+	n.review(b, mean, !ok, peers, samples)
 	if !ok {
 		n.hold(peers, samples, len(b.readings))
 		return

@@ -71,6 +71,8 @@ type leader struct {
 	pollAt   time.Duration
 	closeAt  time.Duration
 
+	reading reading // of itself
+
 	spread int64
 	voters int // whose readings made the last mean
 	group  int // voters that obeyed in the last round, whether or not their readings counted

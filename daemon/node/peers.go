@@ -27,6 +27,7 @@ type peer struct {
 	bad      int // consecutive rounds off the majority, as a voter
 	missed   int // consecutive rounds not heard
 	jumped   int // rounds left in which its own jump is held against it
+	reading  reading
 
 	// of its last reply
 	flags    netproto.Flags

@@ -110,3 +110,12 @@ func (f *follower) fill(s *Status, synced bool) {
 func (f *follower) view(a netproto.Adjust) {
 	f.members, f.voters, f.spread = int(a.Members), int(a.Voters), time.Duration(a.Spread)
 }
+
+// LANTime is LAN time at a moment, and how far from it that may be (both ns, the former since the Unix epoch). ok is false before the node
+// has been told it.
+func (n *Node) LANTime(at Moment) (best, bound int64, ok bool) {
+	if _, heard := n.servo.Heard(); !heard || !n.synced {
+		return 0, 0, false
+	}
+	return n.servo.Line().At(at.Raw), n.servo.Bound(at.Raw), true
+}

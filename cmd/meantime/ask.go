@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"meantime/configs"
+	"meantime/daemon/control"
+)
+
+// watchEvery is between two looks of --watch: LAN time changes once a poll, which is a second at most hosts.
+const watchEvery = time.Second
+
+// question is a command that asks the daemon on this host one thing.
+type question[T any] struct {
+	use, short, long string
+	ask              func(*control.Client, context.Context) (T, error)
+	show             func(T) string
+	verdict          func(T) error // what a script is to know by the exit code; nil = that there was an answer
+}
+
+// command makes the command.
+func (q question[T]) command(out *ui) *cobra.Command {
+	var asJSON, watch bool
+	socket := configs.Default().Control
+	command := &cobra.Command{
+		Use: q.use, Short: q.short, Long: q.long, Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client := control.NewClient(socket)
+			if watch {
+				return q.watch(c.Context(), out, client, asJSON)
+			}
+			answer, err := q.ask(client, c.Context())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = out.json(answer)
+			} else {
+				err = out.print(q.show(answer))
+			}
+			if err == nil && q.verdict != nil {
+				err = q.verdict(answer)
+			}
+			return err
+		},
+	}
+	command.Flags().StringVar(&socket, "socket", socket, "control `socket` of the daemon to ask")
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	command.Flags().BoolVar(&watch, "watch", false, "ask again each second, until interrupted")
+	return command
+}
+
+// watch shows the answer again and again: on a screen in place of the last one, elsewhere one below the other.
+func (q question[T]) watch(ctx context.Context, out *ui, client *control.Client, asJSON bool) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		answer, err := q.ask(client, ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			return err
+		case asJSON:
+			err = out.json(answer)
+		case out.terminal():
+			out.redraw(q.show(answer))
+		default:
+			err = out.print(q.show(answer) + "\n")
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"meantime/daemon/control"
+	"meantime/daemon/node"
+)
+
+var roleNames = map[node.Role]string{node.RoleAuto: "auto", node.RoleSlave: "slave", node.RoleMaster: "master"}
+
+// known is a duration that may be unknown: nil then.
+func known(d time.Duration, ok bool) *control.Seconds {
+	if !ok {
+		return nil
+	}
+	s := control.SecondsOf(d)
+	return &s
+}
+
+// name shows an id, "" for none.
+func name[T ~uint64](id T) string {
+	if id == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%016x", uint64(id))
+}
+
+// statusAnswer is the node's status in the words of the control socket.
+func (d *driver) statusAnswer() (control.Status, error) {
+	s := d.status()
+	a := control.Status{
+		ID: s.ID.String(), Role: roleNames[s.Role], State: string(s.State), DryRun: s.Dry, Master: name(s.Master), Lineage: name(s.Lineage),
+		Term: s.Term, Round: s.Seq, Members: s.Members, Voters: s.Voters, Spread: known(s.Spread, s.Voters > 1),
+		Offset: control.SecondsOf(-s.Residual), Bound: known(s.Bound+s.Residual.Abs(), s.Bound >= 0),
+		Frequency: shortPPM(s.Rate), Scatter: known(s.Scatter, s.Fitted), KernelStamps: s.Kernel, KeysHeld: heldKeys(s),
+		Uptime: control.SecondsOf(d.at),
+		Packets: map[string]uint64{
+			"polls": s.Traffic.Polls, "replies": s.Traffic.Replies, "acks": s.Traffic.Acks, "adjusts": s.Traffic.Adjusts,
+			"elections": s.Traffic.Elections, "sent": s.Traffic.Sent,
+		},
+		Dropped: map[string]uint64{},
+	}
+	if s.Standing != 0 {
+		a.Standing = s.Standing.String()
+	}
+	if s.Key != 0 {
+		a.Key = keyName(s.Key)
+	}
+	for reason, count := range s.Drops {
+		if count > 0 && node.Drop(reason) != node.DropOwn {
+			a.Dropped[node.Drop(reason).String()] = count
+		}
+	}
+	return a, nil
+}
+
+// membersAnswer is what the node knows of its LAN's members.
+func (d *driver) membersAnswer() (control.Members, error) {
+	var a control.Members
+	for _, m := range d.node.Members() {
+		c := control.Member{
+			ID: m.ID.String(), Self: m.Self, Master: m.Master, Votes: m.Voice == node.VoiceCounted,
+			Offset: known(m.Offset, m.Measured), Delay: known(m.Delay, m.Measured && !m.Self), Bound: known(m.Bound, m.Measured && !m.Self),
+			Jitter: known(m.Jitter, m.Measured), Word: known(m.Word, m.Word >= 0), Priority: int(m.Priority),
+			Rounds: m.Rounds, Missed: m.Missed,
+		}
+		if m.Self || m.Measured {
+			c.Frequency = new(shortPPM(m.Rate))
+		}
+		if m.Voice != "" && !c.Votes {
+			c.Why = string(m.Voice)
+		}
+		if m.Addr.IsValid() {
+			c.Address = m.Addr.String()
+		}
+		if m.Standing != 0 {
+			c.Standing = m.Standing.String()
+		}
+		if a.Complete = a.Complete || m.Self && m.Master; m.Master && !m.Self {
+			a.Master = c.Address
+		}
+		a.Members = append(a.Members, c)
+	}
+	return a, nil
+}
+
+// eventsAnswer is what happened lately.
+func (d *driver) eventsAnswer() (control.Events, error) { return d.events.list(), nil }
+
+// nowAnswer is LAN time at one reading of the clock.
+func (d *driver) nowAnswer() (control.Now, error) {
+	at, err := d.now(true)
+	if err != nil {
+		return control.Now{}, err
+	}
+	best, bound, ok := d.node.LANTime(at)
+	a := control.Now{Synchronised: ok, Best: instant(cmp.Or(best, at.Wall)), Clock: instant(at.Wall)}
+	if ok {
+		a.Earliest, a.Latest = instant(best-bound), instant(best+bound)
+	}
+	return a, nil
+}
+
+// instant is a count of ns since the Unix epoch as JSON has it.
+func instant(ns int64) time.Time { return time.Unix(0, ns).UTC() }

@@ -1,0 +1,110 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+var (
+	// ErrNoDaemon says that nobody answers at the socket.
+	ErrNoDaemon = errors.New("no meantime answers")
+	// ErrForbidden says that this user may not ask.
+	ErrForbidden = errors.New("not allowed to ask meantime")
+	// ErrUnknown says that the daemon does not know what it was asked: it is another version than the program that asks.
+	ErrUnknown = errors.New("this meantime does not know the question")
+	// ErrRefused says that the daemon could not answer; the text says why.
+	ErrRefused = errors.New("meantime did not answer")
+)
+
+const (
+	// patience is how long an answer may take. The daemon gives it between two packets.
+	patience = 5 * time.Second
+	// most is how long (bytes) an answer may be: 4,096 members in 500 bytes each, and some.
+	most = 8 << 20
+)
+
+// Client asks the daemon behind one socket. It may be used by several goroutines.
+type Client struct {
+	socket string
+	http   http.Client
+}
+
+// NewClient returns a client of the daemon at a socket's path. It connects with each question.
+func NewClient(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket, http.Client{Timeout: patience, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+}
+
+// Status asks how the node does. Its errors, like those of all questions, wrap one of those above.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.get(ctx, PathStatus, &s)
+}
+
+// Members asks for the members.
+func (c *Client) Members(ctx context.Context) (m Members, err error) {
+	return m, c.get(ctx, PathMembers, &m)
+}
+
+// Events asks for what happened.
+func (c *Client) Events(ctx context.Context) (e Events, err error) {
+	return e, c.get(ctx, PathEvents, &e)
+}
+
+// Now asks for LAN time.
+func (c *Client) Now(ctx context.Context) (n Now, err error) {
+	return n, c.get(ctx, PathNow, &n)
+}
+
+// get asks and decodes the answer into value.
+func (c *Client) get(ctx context.Context, path string, value any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://meantime"+path, nil)
+	if err != nil {
+		return err
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return c.explain(err)
+	}
+	defer func() { _ = answer.Body.Close() }() // it was read
+	body := io.LimitReader(answer.Body, most)
+	if answer.StatusCode != http.StatusOK {
+		return refused(answer.StatusCode, body)
+	}
+	if err := json.NewDecoder(body).Decode(value); err != nil {
+		return fmt.Errorf("%w at %s in a way that this program understands: %w", ErrNoDaemon, c.socket, err)
+	}
+	return nil
+}
+
+// explain names what a failed connection means.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w at %s", ErrForbidden, c.socket)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED): // nobody came, or went without taking the socket along
+		return fmt.Errorf("%w at %s", ErrNoDaemon, c.socket)
+	}
+	return fmt.Errorf("%w at %s: %w", ErrNoDaemon, c.socket, errors.Unwrap(err))
+}
+
+// refused is the daemon's own word.
+func refused(code int, body io.Reader) error {
+	var r Refusal
+	if err := json.NewDecoder(body).Decode(&r); err != nil || r.Error == "" {
+		r.Error = http.StatusText(code)
+	}
+	if code == http.StatusNotFound {
+		return fmt.Errorf("%w: %s", ErrUnknown, r.Error)
+	}
+	return fmt.Errorf("%w: %s", ErrRefused, r.Error)
+}

@@ -1,0 +1,265 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"meantime/configs"
+	"meantime/daemon/control"
+	"meantime/daemon/node"
+	"meantime/sysclock"
+)
+
+// socketDir is a folder with a path short enough for sockets, whatever the test is called.
+func socketDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "control-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// controlled is a lone master that answers at a socket until the test ends.
+func controlled(t *testing.T) (socket string, m *member) {
+	t.Helper()
+	socket = filepath.Join(socketDir(t), "s")
+	c, err := openController(socket, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	m = memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
+	m.start(ctx)
+	served := make(chan struct{})
+	go func() { defer close(served); c.serve(ctx, m.driver) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := m.wait(t); err != nil {
+			t.Error(err)
+		}
+		<-served
+		if err := c.close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Lstat(socket); err == nil {
+			t.Error("the socket is there still")
+		}
+	})
+	return socket, m
+}
+
+// What a LAN's nodes answer, through the client that everybody uses.
+func TestControl(t *testing.T) {
+	t.Parallel()
+	socket, _ := controlled(t)
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != socketMode {
+		t.Errorf("the socket: %v, %v", info, err)
+	}
+	client := control.NewClient(socket)
+	var s control.Status
+	var err error
+	for began := time.Now(); s.State != "gathering" && err == nil && time.Since(began) < 10*time.Second; time.Sleep(freshFor) {
+		s, err = client.Status(t.Context())
+	}
+	if err != nil || s.ID != "0000000000000001" || s.Role != "master" || !s.DryRun || s.Bound != nil || s.Lineage != "" {
+		t.Errorf("status %+v, %v", s, err)
+	}
+	m, err := client.Members(t.Context())
+	if err != nil || !m.Complete || len(m.Members) != 1 || !m.Members[0].Self || !m.Members[0].Master {
+		t.Errorf("members %+v, %v", m, err)
+	}
+	n, err := client.Now(t.Context())
+	if err != nil || n.Synchronised || !n.Best.Equal(n.Clock) || !n.Earliest.IsZero() {
+		t.Errorf("now %+v, %v", n, err)
+	}
+	e, err := client.Events(t.Context())
+	if err != nil || len(e.Events) != 2 || !strings.HasPrefix(e.Events[1].Text, "gathering") || e.Events[1].Facts["at_most"] != "10s" {
+		t.Errorf("events %+v, %v", e, err)
+	}
+}
+
+// Two nodes in synchrony say what is the case of themselves and of each other.
+func TestControlAnswersTrue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		all := startLAN(ctx, t, newMemoryLAN(), stampsAtOnce, []sysclock.VirtualConfig{{}, {Offset: 300e6, Frequency: 20e-6}})
+		time.Sleep(time.Minute)
+		ask := func(m *member, f func()) {
+			if !m.ask(ctx, f) {
+				t.Fatal("a driver has ended")
+			}
+		}
+		ask(all[0], func() {
+			a, _ := all[0].membersAnswer()
+			if len(a.Members) != 2 || !a.Complete || a.Master != "" {
+				t.Fatalf("members %+v", a)
+			}
+			slave := a.Members[1]
+			if !slave.Votes || slave.Why != "" || slave.Standing != "voter" || slave.Offset.Duration().Abs() > 20*time.Microsecond ||
+				slave.Bound.Duration() < 10*time.Microsecond || *slave.Frequency > -9 || *slave.Frequency < -11 {
+				t.Errorf("the slave: %+v", slave)
+			}
+		})
+		ask(all[1], func() {
+			s, _ := all[1].statusAnswer()
+			n, err := all[1].nowAnswer()
+			if err != nil || !n.Synchronised || n.Best.Before(n.Earliest) || n.Latest.Before(n.Best) || n.Clock.Sub(n.Best).Abs() > time.Millisecond {
+				t.Errorf("now %+v, %v", n, err)
+			}
+			if width := n.Latest.Sub(n.Earliest); width > 3*s.Bound.Duration() || width < s.Bound.Duration() {
+				t.Errorf("an interval of %v, and an error of %v at most", width, s.Bound.Duration())
+			}
+			if s.State != "following" || s.Voters != 2 || s.Master != "0000000000000001" || s.Spread == nil {
+				t.Errorf("status %+v", s)
+			}
+		})
+		endLAN(t, cancel, all)
+	})
+}
+
+// A socket left behind by a dead daemon is replaced; one that answers, and what is no socket, stays.
+func TestControlSocketTaken(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	live, _ := controlled(t)
+	if _, err := openController(live, log); !errors.Is(err, ErrControlHeld) || !strings.Contains(err.Error(), live) {
+		t.Errorf("beside a living one: %v", err)
+	}
+	if _, err := control.NewClient(live).Status(t.Context()); err != nil {
+		t.Errorf("the living one answers no more: %v", err)
+	}
+	dir := socketDir(t)
+	dead := filepath.Join(dir, "dead")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: dead})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	_ = l.Close()
+	c, err := openController(dead, log)
+	if err != nil {
+		t.Fatalf("in place of a dead one: %v", err)
+	}
+	_ = c.close()
+	file := filepath.Join(dir, "file")
+	put(t, file, "mine")
+	if _, err := openController(file, log); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("in place of a file: %v", err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "mine" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+	if _, err := openController(filepath.Join(file, "below"), log); err == nil || !strings.Contains(err.Error(), "control socket") {
+		t.Errorf("below a file: %v", err)
+	}
+	if c, err := openController("", log); c != nil || err != nil {
+		t.Errorf("nowhere: %v, %v", c, err)
+	}
+}
+
+// What is asked badly is refused, and the driver hears nothing of it.
+func TestControlRefuses(t *testing.T) {
+	t.Parallel()
+	socket, _ := controlled(t)
+	for _, c := range []struct{ request, want string }{
+		{"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
+		{"GET /v2/status HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
+		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405"},
+		{"GET /v1/status HTTP/1.1\r\n\r\n", "400"},
+		{"nonsense\r\n\r\n", "400"},
+		{"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 3*headerSize) + "\r\n\r\n", "431"},
+	} {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, c.request) // one that is too long may be refused before it is read
+		line, err := bufio.NewReader(conn).ReadString('\n')
+		if err != nil || !strings.Contains(line, " "+c.want+" ") {
+			t.Errorf("%.40q: %q, %v; want %s", c.request, line, err, c.want)
+		}
+		_ = conn.Close()
+	}
+}
+
+// Whoever asks all the time gets copies: the driver is asked ten times a second. Whoever does not read is waited for by nobody.
+func TestControlIsNoBurden(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		m := memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
+		m.start(ctx)
+		made := 0
+		mux := http.NewServeMux()
+		answer(m.driver, mux, "/x", func() (string, error) { made++; return "text", nil })
+		answer(m.driver, mux, "/bad", func() (string, error) { return "", errors.New("planted") })
+		get := func(path string) *httptest.ResponseRecorder {
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+			return w
+		}
+		for range 1000 {
+			if w := get("/x"); w.Code != http.StatusOK || w.Body.String() != `"text"` {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if made > 11 {
+			t.Errorf("the driver was asked %d times in a second", made)
+		}
+		if w := get("/bad"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "planted") {
+			t.Errorf("%d %s", w.Code, w.Body)
+		}
+		endLAN(t, cancel, []*member{m})
+		if w := get("/bad"); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("after the end: %d %s", w.Code, w.Body)
+		}
+	})
+}
+
+// A dry run answers only where it is told to.
+func TestSocketPath(t *testing.T) {
+	cfg := configs.Default()
+	if got := socketPath(cfg); got != cfg.Control || got == "" {
+		t.Errorf("%q", got)
+	}
+	cfg.DryRun = true
+	if got := socketPath(cfg); got != "" {
+		t.Errorf("a dry run: %q", got)
+	}
+	cfg.Control = "/x"
+	if got := socketPath(cfg); got != "/x" {
+		t.Errorf("a dry run that says where: %q", got)
+	}
+}
+
+// The last events are kept, the older ones counted, and what is of no interest is not among them.
+func TestEvents(t *testing.T) {
+	var e events
+	for i := range keptEvents + 3 {
+		e.add(int64(i), node.Note{Level: node.Info, Text: fmt.Sprint(i), Attrs: []node.Attr{{Key: "for", Value: 1500 * time.Millisecond}}})
+	}
+	e.add(0, node.Note{Level: node.Debug, Text: "detail"})
+	got := e.list()
+	first, last := got.Events[0], got.Events[len(got.Events)-1]
+	if len(got.Events) != keptEvents || got.Lost != 3 || first.Text != "3" || last.Facts["for"] != "1.5s" || first.At.UnixNano() != 3 {
+		t.Errorf("%d kept, %d lost, the first %+v, the last %+v", len(got.Events), got.Lost, first, last)
+	}
+	if empty := new(events).list(); empty.Events == nil {
+		t.Error("no events are null for programs")
+	}
+}
