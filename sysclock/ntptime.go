@@ -183,7 +183,7 @@ func (c *bsdClock) Steer(s Steering) error {
 	if err != nil {
 		return err
 	}
-	if c.wrote && r.Raw-c.last < c.kind.pause {
+	if c.kind.pause > 0 && c.wrote && r.Raw-c.last < c.kind.pause {
 		return nil
 	}
 	tx := bsdTimex{

@@ -11,9 +11,9 @@ import (
 // startedBy is the environment variable by which a manager that knows no exit codes says that it has started this process.
 const startedBy = "MEANTIME_SERVICE"
 
-// lasting are the exit codes after which another start would end likewise: a command line, a configuration, a refusal. systemd is told
-// them by its unit.
-var lasting = []int{2, 3, 7, 8}
+// lasting are the exit codes after which another start would end likewise: a configuration, a refusal. Not 2, with which a Go program
+// ends after a panic, too. systemd is told them by its unit.
+var lasting = []int{3, 7, 8}
 
 // Leave returns the exit code that ends this process for good where it would only be started again to fail likewise. launchd leaves alone
 // what ended with success. daemon(8) of FreeBSD starts everything again, so it is ended with it.
