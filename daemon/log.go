@@ -10,6 +10,7 @@ import (
 	"meantime/configs"
 	"meantime/daemon/node"
 	"meantime/netproto/udp"
+	"meantime/sysclock"
 )
 
 // NewLogger writes as the configuration says.
@@ -97,6 +98,15 @@ func logChange(log *slog.Logger, c udp.Change) {
 		return
 	}
 	log.Info("interface "+c.Kind.String(), "interface", c.Name)
+}
+
+// logFindings writes what a clock has found out about itself since it was last asked.
+func logFindings(log *slog.Logger, clock sysclock.Clock) {
+	if f, ok := clock.(sysclock.Finder); ok {
+		for _, found := range f.Findings() {
+			log.Info(found)
+		}
+	}
 }
 
 // limiter lets one message through in a while, so that a dead cable does not fill a disk.

@@ -86,7 +86,7 @@ func explain(call string, err error) error {
 
 // Open returns the system clock. It proves the right to set it by writing back the error bound just read, which moves
 // nothing.
-func Open(Options) (Clock, error) {
+func Open() (Clock, error) {
 	c := &bsdClock{}
 	if err := ntpAdjtime("read", &c.found); err != nil {
 		return nil, err
