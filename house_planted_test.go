@@ -97,10 +97,21 @@ import (
 	"C"      // OFFENCE
 	"unsafe" // OFFENCE
 
-	"github.com/kardianos/service"
+	"github.com/kardianos/service" // OFFENCE
 	"gopkg.in/yaml.v3" // OFFENCE
 	"meantime/configs"
+	"meantime/daemon/service" // OFFENCE
 	"meantime/daemon/sim" // OFFENCE
+)
+`),
+	one("imports", "daemon/service/a_windows.go", `package service
+
+import (
+	"os/exec"
+
+	"github.com/kardianos/service"
+	"meantime/configs"
+	"meantime/daemon" // OFFENCE
 )
 `),
 	one("imports", "cmd/meantime/a.go", `package main

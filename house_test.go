@@ -43,8 +43,8 @@ type room struct {
 var rooms = map[string]room{
 	"": {}, // these tests
 	"cmd/meantime": {
-		imports: []string{"meantime/cmd/picture", "meantime/configs", "meantime/daemon", "meantime/daemon/sim", "meantime/sysclock",
-			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+		imports: []string{"meantime/cmd/picture", "meantime/configs", "meantime/daemon", "meantime/daemon/service", "meantime/daemon/sim",
+			"meantime/sysclock", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
 		prints: "ui.go",
 	},
 	"cmd/lab": {
@@ -56,7 +56,7 @@ var rooms = map[string]room{
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
 		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/node", "meantime/netproto", "meantime/netproto/udp",
-			"meantime/packaging", "meantime/sysclock", "github.com/kardianos/service", "golang.org/x/sys"},
+			"meantime/sysclock", "golang.org/x/sys"},
 		goroutines: true,
 	},
 	"daemon/berkeley": {pure: true},
@@ -66,7 +66,11 @@ var rooms = map[string]room{
 		unsafe: true,
 	},
 	"daemon/election": {pure: true},
-	"daemon/servo":    {pure: true},
+	"daemon/service": { // no socket, no clock, no node: what a running daemon has no use for
+		imports:    []string{"meantime/configs", "meantime/packaging", "github.com/kardianos/service", "golang.org/x/sys"},
+		goroutines: true, programs: true,
+	},
+	"daemon/servo": {pure: true},
 	"daemon/node": {
 		imports: []string{"meantime/daemon/berkeley", "meantime/daemon/election", "meantime/daemon/servo", "meantime/netproto"},
 		pure:    true,
@@ -167,7 +171,7 @@ func readTexts(root string) (map[string][]byte, error) {
 			}
 			return nil
 		}
-		if !entry.Type().IsRegular() {
+		if !entry.Type().IsRegular() || entry.Name() == ".git" { // a file in a second work tree
 			return nil
 		}
 		text, err := os.ReadFile(name)

@@ -53,6 +53,11 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if keys == nil { // there is nothing to ask for: a terminal that closes ends what was started there
 		deafen()
 	}
+	notify, err := openNotifier()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, notify.close()) }()
 	clock, release, err := openClock(cfg, rivals, log)
 	if err != nil {
 		return err
@@ -82,11 +87,14 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	d.state, d.keys, d.hangups = st, keys, hangups
+	d.state, d.keys, d.hangups, d.notify = st, keys, hangups, notify
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	if err := ready(cfg, log); err != nil {
+	if err = ready(cfg, log); err == nil {
+		err = notify.ready()
+	}
+	if err != nil {
 		return errors.Join(err, conn.Close(), d.trace.close())
 	}
 	frequency, _, from := startFrequency(clock, st.drift)
@@ -104,7 +112,7 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
 	}
 	if d.keys != nil {
-		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings) })
+		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings, d.notify) })
 	}
 	err := d.run(ctx)
 	cancel()

@@ -24,7 +24,7 @@ const (
 	// stampWait is how long the driver waits for a kernel transmit stamp after a send. Half came within 10 µs and 99 %
 	// within 100 µs; later ones still count when they come.
 	stampWait = time.Millisecond
-	// refreshEvery is how often interfaces are looked at and groups joined again. It costs 30 µs.
+	// refreshEvery is how often interfaces are looked at and groups joined again, and a service manager hears of us. It costs 30 µs.
 	refreshEvery = 3 * time.Second
 	// cheapReading (ns) is the width of a reading of the clock up to which it costs nothing worth saving. In a guest of the lab,
 	// where each look at a clock is a system call of 68 µs, three of them take 200 µs.
@@ -81,6 +81,7 @@ type driver struct {
 	keys    *keyring            // nil = there are none
 	hangups <-chan os.Signal    // ask for the key file to be read again
 	rings   chan *netproto.Ring // what it holds now
+	notify  *notifier           // whoever started this and wants to know how it does; nil = nobody
 
 	sets    chan struct{} // the clock was set, by whomever
 	foreign foreign
@@ -160,6 +161,7 @@ func (d *driver) run(ctx context.Context) error {
 		readers.Go(func() { d.await(ctx, notice) })
 	}
 	err := d.loop(ctx, failed)
+	d.notify.stopping()
 	if err == nil {
 		err = d.handle(func(node.Moment) node.Input { return node.Stop{} })
 	}
@@ -194,6 +196,7 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			err = d.tick()
 		case <-refresh.C:
 			d.refresh()
+			d.notify.alive(d.status())
 			continue
 		case <-look.C:
 			if d.look(); d.found == "" {

@@ -142,8 +142,9 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size() && a.Mode() == b.Mode()
 }
 
-// watch looks at the file now and then, and when hangups says so, until ctx ends. The driver gets what has changed.
-func (k *keyring) watch(ctx context.Context, hangups <-chan os.Signal, rings chan<- *netproto.Ring) {
+// watch looks at the file now and then, and when hangups says so, until ctx ends. The driver gets what has changed, and whoever asked
+// for it hears when that is done.
+func (k *keyring) watch(ctx context.Context, hangups <-chan os.Signal, rings chan<- *netproto.Ring, notify *notifier) {
 	wait := keysEvery
 	for {
 		asked := false
@@ -152,6 +153,7 @@ func (k *keyring) watch(ctx context.Context, hangups <-chan os.Signal, rings cha
 			return
 		case <-hangups:
 			asked = true
+			notify.reloading()
 		case <-time.After(wait):
 		}
 		changed := k.look(asked)
@@ -159,13 +161,17 @@ func (k *keyring) watch(ctx context.Context, hangups <-chan os.Signal, rings cha
 		if asked && k.partial != nil {
 			wait = settle
 		}
-		if !changed {
-			continue
+		if changed {
+			select {
+			case rings <- k.ring:
+			case <-ctx.Done():
+				return
+			}
 		}
-		select {
-		case rings <- k.ring:
-		case <-ctx.Done():
-			return
+		if asked {
+			if err := notify.ready(); err != nil {
+				k.log.Warn("nobody is told that the key file was read again", "err", err)
+			}
 		}
 	}
 }

@@ -235,7 +235,7 @@ func TestKeyringWatch(t *testing.T) {
 		}
 		m.start(ctx)
 		watched := make(chan struct{})
-		go func() { defer close(watched); m.keys.watch(ctx, m.hangups, m.rings) }()
+		go func() { defer close(watched); m.keys.watch(ctx, m.hangups, m.rings, nil) }()
 		change := func(keys ...byte) {
 			var text string
 			for _, b := range keys {

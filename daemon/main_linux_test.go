@@ -6,10 +6,12 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,6 +29,8 @@ const (
 	insideMainEnv = "MEANTIME_TEST_MAIN"
 	// daemonID is the service's user in there.
 	daemonID = 1000
+	// notifySocket is a service manager's, in the test's folder.
+	notifySocket = "notify"
 )
 
 // TestMainDescends runs Main as root of a user namespace that knows one more user, on the real clock, which the kernel does not let root
@@ -42,6 +46,14 @@ func TestMainDescends(t *testing.T) {
 		skip(t, "userns", "needs root, who may give a namespace two users")
 	}
 	dir, cmd := mainChild(t)
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: filepath.Join(dir, notifySocket)})
+	if err == nil {
+		err = os.Chmod(filepath.Join(dir, notifySocket), 0o777)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = manager.Close() }()
 	log, err := cmd.CombinedOutput()
 	if _, ran := errors.AsType[*exec.ExitError](err); err != nil && !ran {
 		skip(t, "userns", "no user namespace here: %v", err)
@@ -57,6 +69,10 @@ func TestMainDescends(t *testing.T) {
 		if !bytes.Contains(log, []byte(want)) {
 			t.Errorf("the log does not say %s", want)
 		}
+	}
+	told := strings.Join(heardBy(t, manager, "STOPPING=1\nSTATUS=stopping"), "; ") // by sockets that were open before it was confined
+	if !regexp.MustCompile(`^READY=1; WATCHDOG=1\nSTATUS=keeping, master is this host, members 1, voters 1(; WATCHDOG=1)*$`).MatchString(told) {
+		t.Errorf("the service manager was told %q", told)
 	}
 	err = filepath.WalkDir(filepath.Join(dir, "state"), func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -167,6 +183,7 @@ func inMain(t *testing.T, dir string) {
 		t.Errorf("not confined, its memory can be dumped: %d, %v", dump, err)
 	}
 	holds(t, map[string]string{"Seccomp": "0", "CapEff": want["CapEff"]})
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, notifySocket))
 	runsDry(t, cfg, log, 3500*time.Millisecond)
 	var sets [2]unix.CapUserData // /proc is closed to a dry run
 	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &sets[0]); err != nil || sets != [2]unix.CapUserData{} {

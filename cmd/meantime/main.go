@@ -15,6 +15,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon"
+	"meantime/daemon/service"
 	"meantime/sysclock"
 )
 
@@ -24,11 +25,11 @@ const (
 	exitFailed      = 1 // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
 	exitUsage       = 2 // a flag or a command that does not exist, or a flag's value that cannot be taken
 	exitConfig      = 3 // the configuration file or the key file cannot be read or has problems
-	exitPermission  = 4 // not allowed to set the clock
+	exitPermission  = 4 // not allowed to set the clock, or to change the services of the system
 	exitNetwork     = 5 // a network interface or a socket cannot be used
 	exitClockHeld   = 6 // another program on this host steers the clock or uses the state directory
 	exitInsecure    = 7 // refused to obey packets that nothing authenticates: there is no key
-	exitUnsupported = 8 // this operating system has no clock that can be steered
+	exitUnsupported = 8 // this operating system has no clock that can be steered, or no service manager that is known
 )
 
 // exitCodes says the same to users: the help topic exit-codes prints it.
@@ -41,12 +42,12 @@ var exitCodes = []struct {
 		"simulate: an invariant did not hold"},
 	{exitUsage, "a command or a flag that does not exist, or a flag's value that cannot be taken"},
 	{exitConfig, "the configuration file or the key file cannot be read or has problems"},
-	{exitPermission, "not allowed to set the clock"},
+	{exitPermission, "not allowed to set the clock, or to change the services of this system"},
 	{exitNetwork, "a network interface or a socket cannot be used"},
 	{exitClockHeld, "another program on this host steers the clock already: a second meantime, or another time daemon; " +
 		"or uses the state directory"},
 	{exitInsecure, "refused to obey packets that nothing authenticates: there is no key"},
-	{exitUnsupported, "this operating system has no clock that can be steered"},
+	{exitUnsupported, "this operating system has no clock that can be steered; service: no service manager runs here that meantime knows"},
 }
 
 // errConfigFile is an error of this command itself, for the table below.
@@ -64,10 +65,12 @@ var outcomes = []struct {
 	{same(daemon.ErrNoKey), exitInsecure},
 	{same(daemon.ErrKeyFile), exitConfig},
 	{same(sysclock.ErrPermission), exitPermission},
+	{same(service.ErrRights), exitPermission},
 	{same(daemon.ErrNetwork), exitNetwork},
 	{same(daemon.ErrClockHeld), exitClockHeld},
 	{same(daemon.ErrStateHeld), exitClockHeld},
 	{same(sysclock.ErrUnsupported), exitUnsupported},
+	{same(service.ErrNoManager), exitUnsupported},
 }
 
 // is matches errors that hold one of type E.
@@ -144,7 +147,7 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
-		newVersionCommand(out), exitCodeTopic())
+		newServiceCommand(out), newVersionCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

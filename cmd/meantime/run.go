@@ -8,11 +8,12 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon"
+	"meantime/daemon/service"
 )
 
 // runDaemon runs a node until ctx ends or the service manager stops it. Tests put their own here, so that none opens a socket.
 var runDaemon = func(ctx context.Context, config configs.Config) error {
-	return daemon.Serve(ctx, func(ctx context.Context) error {
+	return service.Serve(ctx, func(ctx context.Context) error {
 		return daemon.Main(ctx, config, daemon.NewLogger(standardUI().stderr, config.Log))
 	})
 }

@@ -18,6 +18,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon"
+	"meantime/daemon/service"
 	"meantime/sysclock"
 )
 
@@ -117,6 +118,12 @@ func hintFor(err error) string {
 		return "where everybody on the network is trusted, say --insecure (or insecure: true); --dry-run leaves the clock alone"
 	case errors.Is(err, sysclock.ErrPermission):
 		return "run it as the service, as root or with CAP_SYS_TIME; --dry-run needs no privilege"
+	case errors.Is(err, service.ErrRights):
+		return "run it as root (sudo), on Windows as administrator; --dry-run shows what would be done"
+	case errors.Is(err, service.ErrNoManager):
+		return "whatever starts programs here can start `meantime run`: it stays in the foreground and ends on SIGTERM"
+	case errors.Is(err, service.ErrNotInstalled):
+		return "`meantime service install` installs it"
 	case errors.Is(err, sysclock.ErrUnsupported):
 		return "--dry-run works on every operating system"
 	}

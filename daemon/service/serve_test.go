@@ -1,4 +1,4 @@
-package daemon
+package service
 
 import (
 	"context"
@@ -8,17 +8,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kardianos/service"
+	kardianos "github.com/kardianos/service"
 )
 
-// manager is a service manager that is asked to stop.
-type manager struct {
-	service.Service
+var errTest = errors.New("planted by the test")
+
+// stopper is a service manager that is asked to stop.
+type stopper struct {
+	kardianos.Service
 	program *program
 	asked   int
 }
 
-func (m *manager) Stop() error {
+func (m *stopper) Stop() error {
 	m.asked++
 	return m.program.Stop(m)
 }
@@ -33,7 +35,7 @@ func TestServiceStop(t *testing.T) {
 			finished = true
 			return errTest
 		}}
-		m := &manager{program: p}
+		m := &stopper{program: p}
 		if err := p.Start(m); err != nil || finished {
 			t.Fatalf("Start: %v, finished %v", err, finished)
 		}
@@ -51,7 +53,7 @@ func TestServiceStop(t *testing.T) {
 func TestServiceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &program{run: func(context.Context) error { return errTest }}
-		m := &manager{program: p}
+		m := &stopper{program: p}
 		if err := p.Start(m); err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +66,7 @@ func TestServiceEnds(t *testing.T) {
 
 // Where there is no manager's protocol the run is called as it is.
 func TestServe(t *testing.T) {
-	if runtime.GOOS == "windows" && !service.Interactive() {
+	if runtime.GOOS == "windows" && !kardianos.Interactive() {
 		t.Skip("the test itself runs as a service")
 	}
 	if err := Serve(t.Context(), func(ctx context.Context) error { return errors.Join(errTest, ctx.Err()) }); !errors.Is(err, errTest) {

@@ -1,21 +1,21 @@
-package daemon
+package service
 
 import (
 	"context"
 	"fmt"
 	"runtime"
 
-	"github.com/kardianos/service"
+	kardianos "github.com/kardianos/service"
 )
 
 // Serve calls run under whatever started the process. Windows' service manager must be answered in its own protocol;
 // everywhere else the process is plain, and ctx ends by a signal.
 func Serve(ctx context.Context, run func(context.Context) error) error {
-	if runtime.GOOS != "windows" || service.Interactive() {
+	if runtime.GOOS != "windows" || kardianos.Interactive() {
 		return run(ctx)
 	}
 	p := &program{run: run}
-	s, err := service.New(p, &service.Config{Name: "meantime", DisplayName: "meantime"})
+	s, err := kardianos.New(p, &kardianos.Config{Name: Name, DisplayName: displayName, Description: description})
 	if err != nil {
 		return fmt.Errorf("service manager: %w", err)
 	}
@@ -34,7 +34,7 @@ type program struct {
 }
 
 // Start returns at once, as the service manager wants.
-func (p *program) Start(s service.Service) error {
+func (p *program) Start(s kardianos.Service) error {
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancel(context.Background())
 	p.done = make(chan struct{})
@@ -49,7 +49,7 @@ func (p *program) Start(s service.Service) error {
 }
 
 // Stop ends the run and waits for it.
-func (p *program) Stop(service.Service) error {
+func (p *program) Stop(kardianos.Service) error {
 	p.cancel()
 	<-p.done
 	return nil
