@@ -6,17 +6,60 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// rivals looks through /proc. Processes of containers are there, too; a container that meantime itself runs in hides the host's, and
-// a /proc mounted with hidepid those of other users. What such a daemon writes is noticed all the same (sysclock.Watcher).
+// groupList is where the kernel keeps groups of processes, among them one for each unit of systemd's.
+const groupList = "/sys/fs/cgroup"
+
+// rivals looks through /proc, where processes of containers are, too. What a /proc hides of other users (hidepid, and ProtectProc= of a
+// unit, meantime's for one) is looked for by the units of time daemons. A container that meantime itself runs in hides both. What such a
+// daemon writes is noticed all the same (sysclock.Watcher).
 func rivals() ([]rival, error) {
 	all, err := processesOf("/proc")
-	return rivalsAmong(all), err
+	return append(rivalsAmong(all), hiddenRivals(groupList, all)...), err
+}
+
+// timeUnits are the units of time daemons, as patterns of their control groups below a slice of the system, and whom they start.
+var timeUnits = []struct{ pattern, name string }{
+	{"chrony.service", "chronyd"}, {"chronyd.service", "chronyd"}, {"ntp.service", "ntpd"}, {"ntpd.service", "ntpd"},
+	{"ntpsec.service", "ntpd"}, {"openntpd.service", "ntpd"}, {"systemd-timesyncd.service", "systemd-timesyncd"},
+	{"ptp4l.service", "ptp4l"}, {"phc2sys.service", "phc2sys"},
+	{"system-ptp4l.slice/ptp4l@*.service", "ptp4l"}, {"system-phc2sys.slice/phc2sys@*.service", "phc2sys"},
+}
+
+// hiddenRivals are the time daemons whose units have processes that are not among those seen. What they were told on their command line
+// cannot be seen either. Where the kernel has groups of the first version, systemd's are one level down.
+func hiddenRivals(groups string, seen []process) (found []rival) {
+	for _, u := range timeUnits {
+		for _, level := range []string{"", "systemd"} {
+			lists, _ := filepath.Glob(filepath.Join(groups, level, "system.slice", u.pattern, "cgroup.procs")) // its only error is a bad pattern
+			for _, list := range lists {
+				if pid := hiddenProcess(list, seen); pid != 0 {
+					found = append(found, rivalOfUnit(u.name, pid, path.Base(path.Dir(list))))
+				}
+			}
+		}
+	}
+	return found
+}
+
+// hiddenProcess is the first process of a group, unless it can be seen; 0 = it can, or there is none.
+func hiddenProcess(list string, seen []process) int {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil || slices.ContainsFunc(seen, func(p process) bool { return p.pid == pid }) {
+		return 0
+	}
+	return pid
 }
 
 // processesOf reads a /proc. A process that ends meanwhile is left out.

@@ -93,6 +93,43 @@ func TestProcesses(t *testing.T) {
 	}
 }
 
+// A /proc that hides other users' processes hides no unit of a time daemon: its control group has processes. Those that can be seen are
+// judged by what they are.
+func TestHiddenRivals(t *testing.T) {
+	groups := t.TempDir()
+	for group, pids := range map[string]string{
+		"system.slice/chrony.service":                         "100\n101\n",
+		"system.slice/ntpsec.service":                         "200\n", // which can be seen: it sets no clock
+		"system.slice/systemd-timesyncd.service":              "",      // between two starts
+		"system.slice/system-ptp4l.slice/ptp4l@eth0.service":  "300\n",
+		"system.slice/meantime.service":                       "400\n",
+		"user.slice/chronyd.service":                          "500\n", // nobody's that may set a clock
+		"systemd/system.slice/openntpd.service":               "600\n",
+		"system.slice/system-phc2sys.slice/phc2sys@x.service": "0\n", // of another namespace: not to be told apart
+	} {
+		if err := os.MkdirAll(filepath.Join(groups, group), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		put(t, filepath.Join(groups, group, "cgroup.procs"), pids)
+	}
+	var got []string
+	for _, r := range hiddenRivals(groups, []process{{pid: 200}, {pid: 101}}) {
+		got = append(got, r.String()+": "+r.remedy)
+	}
+	slices.Sort(got)
+	want := []string{
+		"chronyd (process 100, chrony.service): run `systemctl disable --now chrony`",
+		"ntpd (process 600, openntpd.service): run `systemctl disable --now openntpd`",
+		"ptp4l (process 300, ptp4l@eth0.service): run `systemctl disable --now ptp4l@eth0`",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if got := hiddenRivals(filepath.Join(groups, "none"), nil); got != nil {
+		t.Errorf("without groups: %v", got)
+	}
+}
+
 // A real process is seen by its name, by its executable when it goes by another name, and is a rival just if it has the right to set
 // the clock, as its own status says.
 func TestRealProcess(t *testing.T) {

@@ -103,6 +103,15 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
 }
 
+// Ready says what would keep a daemon from starting, as far as that can be seen without one: its keys, and another daemon at the clock.
+func Ready(cfg configs.Config) error {
+	silent := slog.New(slog.DiscardHandler)
+	if _, err := openKeys(cfg, silent); err != nil || cfg.DryRun {
+		return err
+	}
+	return alone(rivals, cfg.Beside, silent)
+}
+
 // serve runs the driver and what goes on beside it, until ctx ends. host says that it keeps the host's own clock.
 func (d *driver) serve(ctx context.Context, host bool) error {
 	ctx, cancel := context.WithCancel(ctx)

@@ -13,7 +13,7 @@ import (
 )
 
 // processList is where rivals are looked for.
-var processList = []string{"/proc"}
+var processList = []string{"/proc", groupList}
 
 // descend starts this program again as the configured user, if root runs it on a real clock. What only root can do is done before: the
 // folders are handed over, and processes are looked at by their executables. What is read later must be open to the user's group.

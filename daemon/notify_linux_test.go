@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"meantime/daemon/node"
+	"meantime/netproto"
 	"meantime/sysclock"
 )
 
@@ -128,6 +129,11 @@ func TestNotifyHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = n.close() }()
+	mark := func(text string) { // waits where the queue is full, as a notifier does not
+		if _, err := n.conn.Write([]byte(text)); err != nil {
+			t.Error(err)
+		}
+	}
 	said := make(chan []string)
 	go func() { said <- heardBy(t, conn, "last") }()
 	synctest.Test(t, func(t *testing.T) {
@@ -137,17 +143,45 @@ func TestNotifyHangs(t *testing.T) {
 		m.start(ctx)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		n.send("hangs")
-		m.ask(ctx, func() { time.Sleep(time.Hour); n.send("goes on") })
+		mark("hangs")
+		m.ask(ctx, func() { time.Sleep(time.Hour); mark("goes on") })
 		time.Sleep(10 * time.Second)
 		endLAN(t, cancel, []*member{m})
-		n.send("last")
+		mark("last")
 	})
 	got := <-said
 	hangs, goesOn := slices.Index(got, "hangs"), slices.Index(got, "goes on")
 	if hangs < 3 || goesOn != hangs+1 || len(got)-goesOn < 4 || !strings.HasPrefix(got[len(got)-1], "STOPPING=1") {
 		t.Errorf("told %q", got)
 	}
+}
+
+// Whoever asks for a reload hears when it began, and that it is done only once the driver has what is new.
+func TestNotifyReload(t *testing.T) {
+	conn := listenNotify(t)
+	n, err := openNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.close() }()
+	path := keyFileOf(t, lineOf(1))
+	k, _ := keyringOf(t, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	hangups, rings, watched := make(chan os.Signal), make(chan *netproto.Ring), make(chan struct{})
+	go func() { defer close(watched); k.watch(ctx, hangups, rings, n) }()
+	put(t, path, lineOf(2)+"\n"+lineOf(1)+"\n")
+	hangups <- os.Interrupt
+	time.Sleep(50 * time.Millisecond) // it would be done by now, were nobody waited for
+	n.send("taken")
+	<-rings
+	hangups <- os.Interrupt // nothing is new
+	first, second := heardBy(t, conn, "READY=1"), heardBy(t, conn, "READY=1")
+	const reloading = "RELOADING=1\nMONOTONIC_USEC="
+	if len(first) != 2 || !strings.HasPrefix(first[0], reloading) || first[1] != "taken" || len(second) != 1 || !strings.HasPrefix(second[0], reloading) {
+		t.Errorf("told %q, then %q", first, second)
+	}
+	cancel()
+	<-watched
 }
 
 func TestStatusText(t *testing.T) {

@@ -55,15 +55,20 @@ func rivalsAmong(all []process) (rivals []rival) {
 			if !p.able || !k.is(p) || k.steers != nil && len(p.args) > 0 && !k.steers(p.args[1:]) {
 				continue
 			}
-			r := rival{name: k.name, pid: p.pid, unit: p.unit, remedy: "end it and whatever starts it"}
-			if p.unit != "" {
-				r.remedy = "run `systemctl disable --now " + strings.TrimSuffix(p.unit, ".service") + "`"
-			}
-			rivals = append(rivals, r)
+			rivals = append(rivals, rivalOfUnit(k.name, p.pid, p.unit))
 			break
 		}
 	}
 	return rivals
+}
+
+// rivalOfUnit is a rival that a unit of systemd has started; "" = none.
+func rivalOfUnit(name string, pid int, unit string) rival {
+	remedy := "end it and whatever starts it"
+	if unit != "" {
+		remedy = "run `systemctl disable --now " + strings.TrimSuffix(unit, ".service") + "`"
+	}
+	return rival{name: name, pid: pid, unit: unit, remedy: remedy}
 }
 
 // hasFlag says whether a command line as of getopt(3) holds one of these one-letter flags. valued are the letters that take a

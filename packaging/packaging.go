@@ -3,14 +3,19 @@
 package packaging
 
 import (
+	"crypto/sha256"
 	_ "embed"
+	"encoding/hex"
 	"encoding/xml"
+	"regexp"
 	"strings"
 )
 
 var (
 	//go:embed systemd/meantime.service
 	unit string
+	//go:embed systemd/meantime-wait-sync.service
+	waitUnit string
 	//go:embed systemd/meantime.sysusers
 	sysusers string
 	//go:embed launchd/meantime.plist
@@ -21,15 +26,38 @@ var (
 
 // Unit returns the systemd unit that runs the program at an absolute path. It needs the account of Sysusers. systemd
 // refuses programs whose path has a quote or a backslash, however written.
-func Unit(program string) string {
+func Unit(program string) string { return seal(unit, program) }
+
+// WaitUnit returns the systemd unit that time-sync.target can wait for. It is of use beside Unit.
+func WaitUnit(program string) string { return seal(waitUnit, program) }
+
+// sealMark begins the last line of a unit, which tells what nobody has edited from what somebody has, whatever version wrote it.
+const sealMark = "# To change this unit use `systemctl edit`; this file is replaced while it fits the seal "
+
+// seal fills a unit's template and ends it with its seal, which is the template's: the path of the program does not matter.
+func seal(template, program string) string {
 	escaped := strings.ReplaceAll(program, "%", "%%")
 	if strings.Contains(program, " ") {
 		escaped = `"` + escaped + `"`
 	}
-	return fill(unit, escaped)
+	return fill(template, escaped) + sealMark + digest(template) + "\n"
 }
 
-// Sysusers returns the file for sysusers.d that creates the account of Unit.
+func digest(template string) string {
+	sum := sha256.Sum256([]byte(template))
+	return hex.EncodeToString(sum[:8])
+}
+
+// started is what a unit starts, as seal has written it.
+var started = regexp.MustCompile(`(?m)^ExecStart=("[^"\n]*"|[^" \n]+) `)
+
+// Pristine says whether a unit is as this or another version of meantime wrote it, for a program at any path.
+func Pristine(unit string) bool {
+	body, sum, sealed := strings.Cut(unit, sealMark)
+	return sealed && sum == digest(started.ReplaceAllLiteralString(body, "ExecStart={{path}} "))+"\n"
+}
+
+// Sysusers returns the file for sysusers.d that creates the account of both units.
 func Sysusers() string { return sysusers }
 
 // Plist returns the property list for launchd that runs the program at an absolute path, as root.

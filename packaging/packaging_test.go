@@ -26,15 +26,20 @@ func need(t *testing.T, program string) string {
 	return ""
 }
 
-// verify writes a unit to a folder of its own and returns what systemd has to say about it: nothing, if it is good.
-func verify(t *testing.T, unit string) string {
+// verify writes the unit, and others beside it, to a folder of their own and returns what systemd has to say about them: nothing,
+// if they are good.
+func verify(t *testing.T, unit string, others ...string) string {
 	t.Helper()
-	analyze := need(t, "systemd-analyze")
-	path := filepath.Join(t.TempDir(), "meantime.service")
-	if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
-		t.Fatal(err)
+	args := []string{"verify", "--man=no"}
+	analyze, dir := need(t, "systemd-analyze"), t.TempDir()
+	for i, text := range append([]string{unit}, others...) {
+		path := filepath.Join(dir, []string{"meantime.service", "meantime-wait-sync.service"}[i])
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, path)
 	}
-	out, err := exec.Command(analyze, "verify", "--man=no", path).CombinedOutput()
+	out, err := exec.Command(analyze, args...).CombinedOutput()
 	if err != nil && len(out) == 0 {
 		return err.Error()
 	}
@@ -55,7 +60,7 @@ func TestUnitIsValid(t *testing.T) {
 		t.Skipf("no symbolic links: %v", err)
 	}
 	for _, path := range []string{program, odd} {
-		if complaint := verify(t, Unit(path)); complaint != "" {
+		if complaint := verify(t, Unit(path), WaitUnit(path)); complaint != "" {
 			t.Errorf("%s: %s", path, complaint)
 		}
 	}
@@ -67,16 +72,19 @@ func TestUnitIsValid(t *testing.T) {
 	}
 }
 
-// TestUnitExposure: systemd's own score of what a hijacked daemon could do, 0 (nothing) to 10, stays below 3.
+// TestUnitExposure: systemd's own score of what a hijacked daemon could do, 0 (nothing) to 10, is 1.9 at most; of what only asks the
+// kernel 1.
 func TestUnitExposure(t *testing.T) {
 	analyze := need(t, "systemd-analyze")
-	path := filepath.Join(t.TempDir(), "meantime.service")
-	if err := os.WriteFile(path, []byte(Unit("/usr/bin/meantime")), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command(analyze, "security", "--offline=true", "--threshold=30", "--no-pager", path).CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+	for threshold, unit := range map[string]string{"19": Unit("/usr/bin/meantime"), "10": WaitUnit("/usr/bin/meantime")} {
+		path := filepath.Join(t.TempDir(), "meantime.service")
+		if err := os.WriteFile(path, []byte(unit), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(analyze, "security", "--offline=true", "--threshold="+threshold, "--no-pager", path).CombinedOutput()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }
 
@@ -101,25 +109,32 @@ func settings(t *testing.T, unit string) map[string][]string {
 func TestUnitMaySetTheClock(t *testing.T) {
 	unit := settings(t, Unit("/usr/bin/meantime"))
 	for key, want := range map[string]string{
-		"ExecStart":               "/usr/bin/meantime run",
-		"ExecReload":              "/bin/kill -HUP $MAINPID",
-		"User":                    "meantime",
-		"Group":                   "meantime",
-		"AmbientCapabilities":     "CAP_SYS_TIME",
-		"CapabilityBoundingSet":   "CAP_SYS_TIME",
-		"SystemCallFilter":        "@system-service @clock seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self",
-		"RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
-		"StateDirectory":          "meantime",
-		"RuntimeDirectory":        "meantime",
-		"ConfigurationDirectory":  "meantime",
-		"Restart":                 "on-failure",
-		"RestartForceExitStatus":  "SIGHUP",
+		"Type":                     "notify",
+		"NotifyAccess":             "main",
+		"WatchdogSec":              "30", // ten times what the driver's loop needs
+		"ExecStart":                "/usr/bin/meantime run",
+		"ExecReload":               "/bin/kill -HUP $MAINPID",
+		"User":                     "meantime",
+		"Group":                    "meantime",
+		"AmbientCapabilities":      "CAP_SYS_TIME",
+		"CapabilityBoundingSet":    "CAP_SYS_TIME",
+		"RestrictAddressFamilies":  "AF_INET AF_INET6 AF_UNIX AF_NETLINK",
+		"StateDirectory":           "meantime",
+		"RuntimeDirectory":         "meantime",
+		"ConfigurationDirectory":   "meantime",
+		"Restart":                  "on-failure",
+		"RestartForceExitStatus":   "SIGHUP",
+		"RestartPreventExitStatus": "3 7 8", // not 2: a panic's, and the watchdog's
 	} {
 		if got := unit[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s=%q, want %q", key, got, want)
 		}
 	}
-	for _, key := range []string{"ProtectClock", "PrivateNetwork", "IPAddressDeny", "PrivateUsers", "Conflicts", "ProtectProc"} {
+	calls := []string{"@system-service @clock seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self", "~@resources"}
+	if got := unit["SystemCallFilter"]; !slices.Equal(got, calls) {
+		t.Errorf("SystemCallFilter=%q, want %q", got, calls)
+	}
+	for _, key := range []string{"ProtectClock", "PrivateNetwork", "IPAddressDeny", "PrivateUsers", "Conflicts", "ProcSubset"} {
 		if got := unit[key]; got != nil {
 			t.Errorf("%s=%q must not be set", key, got)
 		}
@@ -141,6 +156,57 @@ func TestUnitEscapesThePath(t *testing.T) {
 		if unit := Unit(program); !strings.Contains(unit, want) || strings.Contains(unit, "{{") {
 			t.Errorf("%s: no %q in\n%s", program, want, unit)
 		}
+	}
+}
+
+// TestWaitUnit: what is ordered after time-sync.target waits, and systemd does not give up before the program has said why.
+func TestWaitUnit(t *testing.T) {
+	unit := settings(t, WaitUnit("/usr/bin/meantime"))
+	for key, want := range map[string]string{
+		"ExecStart": "/usr/bin/meantime wait-sync --within 100ms --timeout 3m", "Before": "time-sync.target", "Wants": "time-sync.target",
+		"Requires": "meantime.service", "After": "meantime.service", "Type": "oneshot", "RemainAfterExit": "yes", "TimeoutStartSec": "200",
+		"WantedBy": "multi-user.target",
+	} {
+		if got := unit[key]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s=%q, want %q", key, got, want)
+		}
+	}
+}
+
+// TestUnitsDifferInThePath: the unit of a package and that of an installation are the same but for where the program is.
+func TestUnitsDifferInThePath(t *testing.T) {
+	for name, unit := range map[string]func(string) string{"Unit": Unit, "WaitUnit": WaitUnit} {
+		packaged, installed := unit("/usr/bin/meantime"), unit("/usr/local/bin/meantime")
+		if n := strings.Count(packaged, "/usr/bin/meantime"); n != 1 {
+			t.Errorf("%s has the path %d times", name, n)
+		}
+		if strings.ReplaceAll(installed, "/usr/local/bin/meantime", "/usr/bin/meantime") != packaged {
+			t.Errorf("%s: more differs than the path:\n%s\n%s", name, packaged, installed)
+		}
+	}
+}
+
+// TestPristine: what meantime wrote is known, wherever the program was; what anybody has changed is not.
+func TestPristine(t *testing.T) {
+	for _, program := range []string{"/usr/bin/meantime", "/opt/100%/m", "/opt/my files/m"} {
+		for name, unit := range map[string]string{"Unit": Unit(program), "WaitUnit": WaitUnit(program)} {
+			if !Pristine(unit) {
+				t.Errorf("%s of %s is not known", name, program)
+			}
+			for what, edited := range map[string]string{
+				"a setting": strings.Replace(unit, "ProtectHome=yes", "ProtectHome=no", 1),
+				"the words": strings.Replace(unit, "meantime ", "meantime --insecure ", 1),
+				"a flag":    strings.Replace(unit, "--timeout 3m", "--timeout 9m", 1),
+				"the end":   unit + "#\n", "the start": "#" + unit, "seal": strings.Replace(unit, sealMark, "", 1),
+			} {
+				if edited != unit && Pristine(edited) {
+					t.Errorf("%s of %s with %s changed is taken for ours", name, program, what)
+				}
+			}
+		}
+	}
+	if Pristine("") {
+		t.Error("nothing is taken for ours")
 	}
 }
 

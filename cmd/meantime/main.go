@@ -147,7 +147,7 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
-		newServiceCommand(out), newVersionCommand(out), exitCodeTopic())
+		newServiceCommand(out), newWaitSyncCommand(out), newVersionCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

@@ -29,6 +29,9 @@ func TestMain(m *testing.M) {
 		runDemo = func(_ context.Context, options demoOptions) error {
 			return standardUI().printf("%+v\n", options)
 		}
+		if state := service.State(os.Getenv("MEANTIME_TEST_SERVICE")); state != "" {
+			serviceManager = func() (service.Manager, error) { return fakeManager(state), nil }
+		}
 		main()
 	}})
 }
@@ -44,10 +47,17 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 		Condition: func(name string) (bool, error) {
-			if name != "default-config" { // whether this host has a configuration of its own
+			if name == "manager" { // of services, which this host may have
+				_, err := service.New()
+				return err == nil, nil
+			}
+			path, known := map[string]string{ // what this host may have of its own
+				"default-config": configs.DefaultPath(), "default-key": configs.Default().KeyFile,
+			}[name]
+			if !known {
 				return false, errors.New("unknown condition " + name)
 			}
-			_, err := os.Stat(configs.DefaultPath())
+			_, err := os.Stat(path)
 			return !errors.Is(err, fs.ErrNotExist), nil
 		},
 	})

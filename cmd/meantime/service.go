@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"meantime/daemon"
 	"meantime/daemon/service"
 )
 
@@ -22,9 +25,9 @@ func newServiceCommand(out *ui) *cobra.Command {
 it now. The service needs the LAN's key first: "meantime key new" on one host, copied to the others.`,
 	})
 	command.AddCommand(newServiceInstallCommand(out), newServiceUninstallCommand(out),
-		serviceDeed("start", "Start the service, and wait until it runs", service.Manager.Start),
+		serviceDeed("start", "Start the service, and wait until it runs", whenReady(service.Manager.Start)),
 		serviceDeed("stop", "Stop the service, and wait until it has ended", service.Manager.Stop),
-		serviceDeed("restart", "Stop and start the service", service.Manager.Restart),
+		serviceDeed("restart", "Stop and start the service, unless it could not start", whenReady(service.Manager.Restart)),
 		newServiceStatusCommand(out), newServiceLogsCommand(out))
 	return command
 }
@@ -33,11 +36,12 @@ it now. The service needs the LAN's key first: "meantime key new" on one host, c
 type changesJSON struct {
 	DryRun  bool             `json:"dry_run,omitempty"`
 	Changes []service.Change `json:"changes"`
+	Next    []string         `json:"next,omitempty"` // what is left to do for the service to run
 }
 
 // serviceChange is a command that changes what is installed, and tells how.
 func serviceChange(out *ui, use, short string,
-	do func(service.Manager, service.Options) ([]service.Change, error),
+	do func(service.Manager, service.Options) ([]service.Change, error), next func(service.Manager) []string,
 ) (*cobra.Command, *service.Options) {
 	var o service.Options
 	var asJSON bool
@@ -52,10 +56,11 @@ func serviceChange(out *ui, use, short string,
 			if err != nil {
 				return err
 			}
+			left := next(manager)
 			if asJSON {
-				return out.json(changesJSON{o.DryRun, changes})
+				return out.json(changesJSON{o.DryRun, changes, left})
 			}
-			return out.print(changeList(changes, o.DryRun))
+			return out.print(changeList(changes, o.DryRun) + stepList(left))
 		},
 	}
 	command.Flags().BoolVar(&o.DryRun, "dry-run", false, "only show what would be done; needs no rights")
@@ -64,15 +69,46 @@ func serviceChange(out *ui, use, short string,
 }
 
 func newServiceInstallCommand(out *ui) *cobra.Command {
-	command, o := serviceChange(out, "install", "Have this program started at every boot", service.Manager.Install)
+	command, o := serviceChange(out, "install", "Have this program started at every boot", service.Manager.Install, stepsToRun)
 	command.Flags().BoolVar(&o.Force, "force", false, "replace files that somebody has changed, and keep those beside")
+	command.Flags().StringVar(&o.Program, "program", "", "the `path` of another program than this one to be started")
 	return command
 }
 
 func newServiceUninstallCommand(out *ui) *cobra.Command {
-	command, o := serviceChange(out, "uninstall", "Stop the service and take it away; configuration and key stay", service.Manager.Uninstall)
+	command, o := serviceChange(out, "uninstall", "Stop the service and take it away; configuration and key stay", service.Manager.Uninstall,
+		func(service.Manager) []string { return nil })
 	command.Flags().BoolVar(&o.Purge, "purge", false, "remove configuration, key and state as well")
 	return command
+}
+
+// stepsToRun are what is left to do until the service runs with what has been installed.
+func stepsToRun(m service.Manager) (steps []string) {
+	config, _, err := loadConfig("")
+	if err == nil {
+		err = daemon.Ready(config)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, daemon.ErrNoKey):
+		steps = append(steps, fmt.Sprintf("`%s` on one host of the LAN; copy %s to the others",
+			daemon.KeyCommand("new", config.KeyFile), config.KeyFile))
+	default:
+		steps = append(steps, "mend this: "+err.Error())
+	}
+	if status, err := m.Status(); err == nil && status.State == service.Running {
+		return append(steps, "`meantime service restart` if the program or its unit is another one now")
+	}
+	return append(steps, "`meantime service start`")
+}
+
+// stepList shows what is left to do, a line each.
+func stepList(steps []string) string {
+	var text strings.Builder
+	for _, step := range steps {
+		fmt.Fprintf(&text, "next    %s\n", strings.ReplaceAll(step, "\n", "; "))
+	}
+	return text.String()
 }
 
 // changeList tells what was done, a line each; of what would be done it shows the files as well.
@@ -100,6 +136,28 @@ func serviceDeed(use, short string, do func(service.Manager) error) *cobra.Comma
 			}
 			return do(manager)
 		},
+	}
+}
+
+// whenReady first looks whether a daemon would start: one that runs is not stopped for one that ends at once, and what is wrong is told
+// here rather than in a log.
+func whenReady(do func(service.Manager) error) func(service.Manager) error {
+	return func(m service.Manager) error {
+		status, err := m.Status()
+		if err != nil {
+			return err
+		}
+		if status.State == service.Absent {
+			return service.ErrNotInstalled
+		}
+		config, _, err := loadConfig("")
+		if err != nil {
+			return err
+		}
+		if err := daemon.Ready(config); err != nil && !errors.Is(err, fs.ErrPermission) { // the service may read more than who asks
+			return err
+		}
+		return do(m)
 	}
 }
 

@@ -122,6 +122,8 @@ func hintFor(err error) string {
 		return "run it as root (sudo), on Windows as administrator; --dry-run shows what would be done"
 	case errors.Is(err, service.ErrNoManager):
 		return "whatever starts programs here can start `meantime run`: it stays in the foreground and ends on SIGTERM"
+	case errors.Is(err, service.ErrEdited):
+		return "`systemctl edit meantime` keeps changes in a file of their own, which stays; --force replaces the file and keeps a copy"
 	case errors.Is(err, service.ErrNotInstalled):
 		return "`meantime service install` installs it"
 	case errors.Is(err, sysclock.ErrUnsupported):

@@ -1,0 +1,28 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+)
+
+// hasAccount says whether there is a user of that name.
+func hasAccount(name string) bool {
+	_, err := user.Lookup(name)
+	return err == nil
+}
+
+// shareFile lets a group read a file of root's.
+func shareFile(path, group string) error {
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return fmt.Errorf("the id of group %s: %w", group, err)
+	}
+	return errors.Join(os.Chown(path, -1, gid), os.Chmod(path, 0o640))
+}

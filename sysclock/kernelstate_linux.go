@@ -1,0 +1,15 @@
+package sysclock
+
+import "golang.org/x/sys/unix"
+
+// ReadKernelState asks adjtimex(2), which says unsynchronised (STA_UNSYNC) from the boot on until somebody keeps the clock, and again
+// once nobody has for so long that its error may have grown to 16 s.
+func ReadKernelState() (KernelState, error) { return readKernelState(unix.Adjtimex) }
+
+func readKernelState(adjtimex func(*unix.Timex) (int, error)) (KernelState, error) {
+	var tx unix.Timex
+	if _, err := adjtimex(&tx); err != nil {
+		return KernelState{}, explain("read", 0, err)
+	}
+	return KernelState{Synchronised: tx.Status&unix.STA_UNSYNC == 0, MaxError: int64(tx.Maxerror) * 1000}, nil
+}
