@@ -12,6 +12,9 @@ import (
 // Name is what the service is called everywhere.
 const Name = "meantime"
 
+// Managed is the flag of `meantime run` that Windows' service manager gives: see Serve.
+const Managed = "service"
+
 const (
 	displayName = "meantime"
 	description = "One common time for the machines of this LAN"
