@@ -36,7 +36,8 @@ func (s *sense) set(r Reading) { s.first, s.last = r, r }
 // look takes in a reading within a stretch.
 func (s *sense) look(r Reading) {
 	span, moved := r.Raw-s.last.Raw, (r.Wall-s.last.Wall)-(r.Raw-s.last.Raw)
-	if s.last = r; math.Abs(float64(moved)) > senseJump*float64(span)+senseBlur {
+	most := senseJump*float64(span) + float64(s.last.Width+r.Width)/2 + senseBlur
+	if s.last = r; math.Abs(float64(moved)) > most {
 		s.set(r)
 	}
 }

@@ -36,7 +36,9 @@ type Options struct {
 	Program string // absolute path of the program to be run; "" = this one
 	Force   bool   // Install: replace files that somebody has changed; they are kept beside
 	Purge   bool   // Uninstall: configuration, keys and state as well
-	DryRun  bool   // only tell the changes
+	// StopW32Time has Install on Windows stop and disable Windows' own time service. Uninstall brings it back as it was.
+	StopW32Time bool
+	DryRun      bool // only tell the changes
 }
 
 // Verb says what a Change does.
