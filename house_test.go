@@ -69,7 +69,7 @@ var rooms = map[string]room{
 	"daemon/election": {pure: true},
 	"daemon/service": { // no socket, no clock, no node: what a running daemon has no use for
 		imports:    []string{"meantime/configs", "meantime/packaging", "github.com/kardianos/service", "golang.org/x/sys"},
-		goroutines: true, programs: true,
+		goroutines: true, programs: true, unsafe: true, // Windows' service manager takes structures that x/sys has no calls for
 	},
 	"daemon/servo": {pure: true},
 	"daemon/node": {

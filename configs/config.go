@@ -154,7 +154,7 @@ func inConfigDir(goos, name string) string {
 func defaultStateDir(goos string) string {
 	switch goos {
 	case "windows":
-		return programData() + `\meantime`
+		return programData() + `\meantime\state` // beside it is the key, which the service may only read
 	case "darwin":
 		return "/Library/Application Support/meantime"
 	case "freebsd":

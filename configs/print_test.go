@@ -267,7 +267,7 @@ func TestDefaultPlaces(t *testing.T) {
 		"linux":   {"/var/lib/meantime", "/etc/meantime/key"},
 		"darwin":  {"/Library/Application Support/meantime", "/etc/meantime/key"},
 		"freebsd": {"/var/db/meantime", "/usr/local/etc/meantime/key"},
-		"windows": {`C:\ProgramData\meantime`, `C:\ProgramData\meantime\key`},
+		"windows": {`C:\ProgramData\meantime\state`, `C:\ProgramData\meantime\key`},
 	} {
 		if goos == runtime.GOOS && os.Getenv("ProgramData") != "" {
 			continue // on Windows, that says where

@@ -62,7 +62,11 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, clock.Close(), release()) }()
+	defer func() {
+		err = errors.Join(err, clock.Close(), release())
+		logFindings(log, clock)
+	}()
+	logFindings(log, clock)
 	st, err := openState(stateDir(cfg), log)
 	if err != nil {
 		return err
@@ -166,7 +170,7 @@ func openClock(cfg configs.Config, look func() ([]rival, error), log *slog.Logge
 	if err != nil {
 		return nil, nil, err
 	}
-	clock, err = sysclock.Open(sysclock.Options{})
+	clock, err = sysclock.Open()
 	if err != nil {
 		return nil, nil, errors.Join(err, release())
 	}

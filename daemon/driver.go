@@ -377,6 +377,7 @@ func (d *driver) perform(e node.Effect) error {
 			Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew,
 			MaxError: e.MaxError, EstError: e.EstError, Synchronised: e.Synchronised,
 		})
+		logFindings(d.log, d.clock)
 		if err != nil {
 			return fmt.Errorf("steering the clock: %w", err)
 		}

@@ -25,8 +25,12 @@ func shellWord(path string) string {
 	return path
 }
 
-// keyCaution names the command that shuts everybody out but the system and the administrators, by the names that these have in every
-// language.
+// serviceSID is NT SERVICE\meantime, whom `meantime service install` lets into the folder as well (daemon/service, TestServiceSID).
+const serviceSID = "S-1-5-80-1687493416-2951619349-1159698506-698339800-53082617"
+
+// keyCaution names the command that shuts everybody out but the system, the administrators and the service, by the numbers that these
+// have in every language.
 func keyCaution(path string) string {
-	return "meantime does not check who may read this file: run `icacls \"" + path + "\" /inheritance:r /grant:r *S-1-5-18:F *S-1-5-32-544:F`"
+	return "meantime does not check who may read this file: `meantime service install` closes its folder to others; elsewhere run " +
+		"`icacls \"" + path + "\" /inheritance:r /grant:r *S-1-5-18:F *S-1-5-32-544:F *" + serviceSID + ":R`"
 }

@@ -19,7 +19,7 @@ const (
 // if another process has it.
 func lockClock() (release func() error, err error) {
 	release, err = lockMutex(lockName)
-	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
+	if taken(err) {
 		return nil, fmt.Errorf("%w: stop it first", ErrClockHeld)
 	}
 	if err != nil {
@@ -31,13 +31,18 @@ func lockClock() (release func() error, err error) {
 // lockKeys takes the lock on all key files.
 func lockKeys(string) (release func(), err error) {
 	unlock, err := lockMutex(keysName)
-	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
+	if taken(err) {
 		return nil, errKeysHeld
 	}
 	if err != nil {
 		return nil, fmt.Errorf("locking it: %w (run as administrator)", err)
 	}
 	return func() { _ = unlock() }, nil
+}
+
+// taken says that a mutex is somebody's. One of another account, such as the service's, may not even be opened; making one needs no right.
+func taken(err error) bool {
+	return errors.Is(err, windows.ERROR_ALREADY_EXISTS) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
 }
 
 // lockMutex makes a mutex that must not be there.

@@ -10,16 +10,69 @@ import (
 	"meantime/configs"
 	"meantime/daemon/node"
 	"meantime/netproto/udp"
+	"meantime/sysclock"
 )
 
 // NewLogger writes as the configuration says.
-func NewLogger(w io.Writer, cfg configs.Log) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.Level}
-	if cfg.Format == configs.LogJSON {
-		options.ReplaceAttr = withUnit
-		return slog.New(slog.NewJSONHandler(w, options))
+func NewLogger(w io.Writer, cfg configs.Log) *slog.Logger { return slog.New(newHandler(w, cfg, nil)) }
+
+// NewEventLogger is NewLogger for a log that keeps the time and the severity of each line itself, and has a writer for each level.
+func NewEventLogger(writer func(slog.Level) io.Writer, cfg configs.Log) *slog.Logger {
+	h := make(byLevel, len(eventLevels))
+	for i, level := range eventLevels {
+		h[i] = newHandler(writer(level), cfg, func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+				return slog.Attr{}
+			}
+			return a
+		})
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(h)
+}
+
+// newHandler writes as the configuration says. replace may change attributes; nil = none.
+func newHandler(w io.Writer, cfg configs.Log, replace func([]string, slog.Attr) slog.Attr) slog.Handler {
+	options := &slog.HandlerOptions{Level: cfg.Level, ReplaceAttr: replace}
+	if cfg.Format != configs.LogJSON {
+		return slog.NewTextHandler(w, options)
+	}
+	options.ReplaceAttr = withUnit
+	if replace != nil {
+		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr { return withUnit(groups, replace(groups, a)) }
+	}
+	return slog.NewJSONHandler(w, options)
+}
+
+// eventLevels are the severities that an event log knows, the least first.
+var eventLevels = []slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+
+// byLevel hands each record to the handler of its severity in eventLevels.
+type byLevel []slog.Handler
+
+func (h byLevel) Enabled(ctx context.Context, l slog.Level) bool { return h[0].Enabled(ctx, l) }
+
+func (h byLevel) Handle(ctx context.Context, r slog.Record) error {
+	i := len(h) - 1
+	for i > 0 && r.Level < eventLevels[i] {
+		i--
+	}
+	return h[i].Handle(ctx, r)
+}
+
+func (h byLevel) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return h.each(func(one slog.Handler) slog.Handler { return one.WithAttrs(attrs) })
+}
+
+func (h byLevel) WithGroup(name string) slog.Handler {
+	return h.each(func(one slog.Handler) slog.Handler { return one.WithGroup(name) })
+}
+
+func (h byLevel) each(change func(slog.Handler) slog.Handler) byLevel {
+	changed := make(byLevel, len(h))
+	for i, one := range h {
+		changed[i] = change(one)
+	}
+	return changed
 }
 
 // withUnit tells programs a duration in seconds, with the unit in its name. JSON has no durations: it would be a bare number of ns.
@@ -97,6 +150,15 @@ func logChange(log *slog.Logger, c udp.Change) {
 		return
 	}
 	log.Info("interface "+c.Kind.String(), "interface", c.Name)
+}
+
+// logFindings writes what a clock has found out about itself since it was last asked.
+func logFindings(log *slog.Logger, clock sysclock.Clock) {
+	if f, ok := clock.(sysclock.Finder); ok {
+		for _, found := range f.Findings() {
+			log.Info(found)
+		}
+	}
 }
 
 // limiter lets one message through in a while, so that a dead cable does not fill a disk.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -154,4 +155,29 @@ func TestLimiter(t *testing.T) {
 			t.Errorf("%d passed in 10 minutes", passed)
 		}
 	})
+}
+
+// An event log gets each line under its severity, without what it keeps itself; what is below the level asked for it does not get.
+func TestEventLogger(t *testing.T) {
+	for _, format := range []configs.LogFormat{configs.LogText, configs.LogJSON} {
+		got := map[slog.Level]*bytes.Buffer{slog.LevelInfo: {}, slog.LevelWarn: {}, slog.LevelError: {}}
+		log := NewEventLogger(func(l slog.Level) io.Writer { return got[l] }, configs.Log{Level: slog.LevelInfo, Format: format})
+		log = log.With("a", 1).WithGroup("g")
+		log.Debug("debug")
+		log.Info("info", "level", 2, "took", time.Second)
+		log.Warn("warning")
+		log.Error("error")
+		want := map[slog.Level]string{
+			slog.LevelInfo: "msg=info a=1 g.level=2 g.took=1s\n", slog.LevelWarn: "msg=warning a=1\n", slog.LevelError: "msg=error a=1\n",
+		}
+		if format == configs.LogJSON {
+			want = map[slog.Level]string{slog.LevelInfo: `{"msg":"info","a":1,"g":{"level":2,"took_s":1}}` + "\n",
+				slog.LevelWarn: `{"msg":"warning","a":1}` + "\n", slog.LevelError: `{"msg":"error","a":1}` + "\n"}
+		}
+		for level, text := range want {
+			if got[level].String() != text {
+				t.Errorf("%s, %v: %q, want %q", format, level, got[level], text)
+			}
+		}
+	}
 }

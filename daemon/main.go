@@ -13,8 +13,8 @@ import (
 )
 
 // Main is Run for a process that does nothing else. Of root it becomes the service's user before anything is opened, and once all is, it
-// gives up for good what it does not need any more (configs.Config.Confine).
-func Main(ctx context.Context, cfg configs.Config, log *slog.Logger) error {
+// gives up for good what it does not need any more (configs.Config.Confine). Then it calls up.
+func Main(ctx context.Context, cfg configs.Config, log *slog.Logger, up func()) error {
 	if err := descend(cfg, log); err != nil {
 		return err
 	}
@@ -24,9 +24,16 @@ func Main(ctx context.Context, cfg configs.Config, log *slog.Logger) error {
 	}
 	if !cfg.Confine {
 		log.Warn("not confined: this process keeps all the rights of its user, as confine: false says")
-		return Run(ctx, cfg, log)
 	}
-	return run(ctx, cfg, log, enclose)
+	return run(ctx, cfg, log, func(cfg configs.Config, log *slog.Logger) error {
+		if cfg.Confine {
+			if err := enclose(cfg, log); err != nil {
+				return err
+			}
+		}
+		up()
+		return nil
+	})
 }
 
 // enclose gives up what a node that has started does not need, and tells in one line what is in force.

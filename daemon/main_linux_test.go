@@ -164,14 +164,14 @@ func inMain(t *testing.T, dir string) {
 			}
 		}
 		unix.Umask(0)
-		t.Fatal(Main(t.Context(), cfg, log)) // does not return, but starts this again
+		t.Fatal(Main(t.Context(), cfg, log, func() {})) // does not return, but starts this again
 	}
 	want := map[string]string{"Uid": "1000\t1000\t1000\t1000", "Gid": "1000\t1000\t1000\t1000", "Groups": "", "NoNewPrivs": "1"}
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
 		want[set] = "0000000002000000" // CAP_SYS_TIME, as the unit has it
 	}
 	holds(t, want)
-	if err := Main(t.Context(), cfg, log); !errors.Is(err, sysclock.ErrPermission) || !strings.Contains(err.Error(), "adjtimex") {
+	if err := Main(t.Context(), cfg, log, func() {}); !errors.Is(err, sysclock.ErrPermission) || !strings.Contains(err.Error(), "adjtimex") {
 		t.Errorf("Main gave %v", err)
 	}
 	open := cfg
@@ -202,7 +202,7 @@ func runsDry(t *testing.T, cfg configs.Config, log *slog.Logger, takes time.Dura
 	cfg.Poll = 250 * time.Millisecond
 	ctx, cancel := context.WithTimeout(t.Context(), takes)
 	defer cancel()
-	if err := Main(ctx, cfg, log); err != nil {
+	if err := Main(ctx, cfg, log, func() {}); err != nil {
 		t.Errorf("dry: %v", err)
 	}
 }

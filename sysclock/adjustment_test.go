@@ -3,6 +3,7 @@ package sysclock
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -13,7 +14,11 @@ import (
 type fakeWindows struct {
 	value, nominal uint64
 	disabled       bool
-	sense          float64 // the system's true sense of value
+	stub           bool    // it takes values and forgets them
+	sense          float64 // the system's true sense of value; 0 = no effect
+	drift          float64 // of the wall clock by itself
+	width          int64   // ns: how wide the brackets come; the wall clock is off by up to half of it, as rng draws
+	rng            *rand.Rand
 	raw, wall      float64 // ns
 	refuse         error
 	timers         []fakeTimer
@@ -32,14 +37,20 @@ func (w *fakeWindows) setAdjustment(v uint64, off bool) error {
 	if w.refuse != nil {
 		return w.refuse
 	}
-	w.value, w.disabled = v, off
+	if !w.stub {
+		w.value, w.disabled = v, off
+	}
 	return nil
 }
 
 func (w *fakeWindows) setTime(ms int64) error { w.wall = float64(ms) * 1e6; return w.refuse }
 
 func (w *fakeWindows) read() (Reading, error) {
-	return Reading{Raw: int64(math.Round(w.raw)), Wall: int64(math.Round(w.wall))}, nil
+	r := Reading{Raw: int64(math.Round(w.raw)), Wall: int64(math.Round(w.wall)), Width: w.width}
+	if w.width > 0 {
+		r.Wall += w.rng.Int64N(w.width) - w.width/2
+	}
+	return r, nil
 }
 
 func (w *fakeWindows) after(d time.Duration, f func()) func() bool {
@@ -57,7 +68,7 @@ func (w *fakeWindows) run(d time.Duration) {
 				next, which = tm.at, i
 			}
 		}
-		rate := 1.0
+		rate := 1 + w.drift
 		if !w.disabled {
 			rate += w.sense * (float64(w.value)/float64(w.nominal) - 1)
 		}
@@ -74,11 +85,11 @@ func (w *fakeWindows) run(d time.Duration) {
 
 func newFake(t interface{ Fatal(...any) }, nominal uint64, sense int) (*fakeWindows, *adjuster) {
 	w := &fakeWindows{value: nominal, nominal: nominal, disabled: true, sense: float64(sense), wall: 1e12}
-	a, err := newAdjuster("fake", w, sense)
+	a, err := newAdjuster("fake", w)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.after = w.after
+	a.after, a.sign, a.known = w.after, float64(sense), true
 	return w, a
 }
 
@@ -214,7 +225,7 @@ func TestAdjusterStep(t *testing.T) {
 
 func TestAdjusterFoundAndClose(t *testing.T) {
 	w := &fakeWindows{value: 9_999_000, nominal: 10_000_000}
-	a, err := newAdjuster("fake", w, 0)
+	a, err := newAdjuster("fake", w)
 	if err != nil || math.Abs(a.FrequencyFound()+100e-6) > 1e-12 {
 		t.Fatalf("found %g, %v", a.FrequencyFound(), err)
 	}
@@ -232,11 +243,11 @@ func TestAdjusterFoundAndClose(t *testing.T) {
 		disabled bool
 	}{{10_000_000 * 2, false}, {9_999_000, true}} {
 		w := &fakeWindows{value: c.value, nominal: 10_000_000, disabled: c.disabled}
-		if a, err := newAdjuster("fake", w, 0); err != nil || a.FrequencyFound() != 0 {
+		if a, err := newAdjuster("fake", w); err != nil || a.FrequencyFound() != 0 {
 			t.Errorf("%+v: found %g, %v", c, a.FrequencyFound(), err)
 		}
 	}
-	if _, err := newAdjuster("fake", &fakeWindows{}, 0); !errors.Is(err, ErrUnsupported) {
+	if _, err := newAdjuster("fake", &fakeWindows{}); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("increment 0 gave %v", err)
 	}
 }

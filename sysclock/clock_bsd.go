@@ -11,7 +11,7 @@ import (
 )
 
 // Open returns the system clock (openBSD).
-func Open(Options) (Clock, error) { return openBSD(bsdCalls{}, thisKind) }
+func Open() (Clock, error) { return openBSD(bsdCalls{}, thisKind) }
 
 // bsdCalls are the system calls themselves.
 type bsdCalls struct{}

@@ -52,7 +52,7 @@ const (
 // Open returns the system clock. It proves the right to set it by writing the unit flag (ADJ_NANO or ADJ_MICRO) that is
 // already in force, the one write that changes nothing and that the kernel refuses without CAP_SYS_TIME. In a user
 // namespace it is refused even to uid 0, whatever /proc/self/status says of capabilities.
-func Open(Options) (Clock, error) { return openLinux(unix.Adjtimex) }
+func Open() (Clock, error) { return openLinux(unix.Adjtimex) }
 
 func openLinux(adjtimex func(*unix.Timex) (int, error)) (Clock, error) {
 	c := &linuxClock{adjtimex: adjtimex}

@@ -358,7 +358,7 @@ func openRefused(t *testing.T) {
 		return tx
 	}
 	before := state()
-	c, err := Open(Options{})
+	c, err := Open()
 	after := state()
 	if c != nil || !errors.Is(err, ErrPermission) || !errors.Is(err, unix.EPERM) {
 		t.Fatalf("Open gave %v, %v", c, err)

@@ -12,7 +12,7 @@ import (
 var started = time.Now()
 
 // Open reports ErrUnsupported: this operating system's clock is not known to the program.
-func Open(Options) (Clock, error) {
+func Open() (Clock, error) {
 	return nil, fmt.Errorf("%w (%s); use --dry-run", ErrUnsupported, runtime.GOOS)
 }
 

@@ -2,6 +2,7 @@ package sysclock
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 	"unsafe"
@@ -11,8 +12,8 @@ import (
 
 // Windows: SetSystemTimeAdjustmentPrecise where kernelbase.dll has it (Windows 10, Server 2016), else
 // SetSystemTimeAdjustment, whose step is one 100 ns in a clock tick: 6.4 ppm at 15.625 ms. MSDN calls the precise value
-// both a frequency of clock updates and an amount added at each; the two would differ in sign. "Added" is assumed and
-// Options.AdjustmentSign overrides it.
+// both a frequency of clock updates and an amount added at each; the two would differ in sign. "Added" is assumed until the clock
+// has shown it (sense).
 
 var (
 	kernelbase = windows.NewLazySystemDLL("kernelbase.dll")
@@ -27,28 +28,47 @@ var (
 	procFrequency  = kernel32.NewProc("QueryPerformanceFrequency")
 )
 
-// Open enables the privilege to set the clock, reads it back from the token, because AdjustTokenPrivileges succeeds
-// without granting it (ERROR_NOT_ALL_ASSIGNED), and reads the adjustment in force. It changes nothing else.
-func Open(o Options) (Clock, error) {
-	if err := enableSystemTime(); err != nil {
-		return nil, err
+// Open enables the privilege to set the clock, reads it back and reads the adjustment in force. It changes nothing else.
+func Open() (Clock, error) { return openAdjuster(host{}) }
+
+// host is this Windows.
+type host struct{}
+
+func (host) api(old bool) winAPI {
+	if old {
+		return coarse{}
 	}
-	for _, p := range []*windows.LazyProc{procSetTime, procCounter, procFrequency} {
-		if err := p.Find(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
-		}
-	}
-	if procSetPrecise.Find() == nil && procGetPrecise.Find() == nil {
-		return newAdjuster("SetSystemTimeAdjustmentPrecise", precise{}, o.AdjustmentSign)
-	}
-	if procSetCoarse.Find() == nil && procGetCoarse.Find() == nil {
-		return newAdjuster("SetSystemTimeAdjustment (steps of one 100 ns unit a tick; the precise call is missing)", coarse{}, 1)
-	}
-	return nil, fmt.Errorf("%w: no SetSystemTimeAdjustment", ErrUnsupported)
+	return precise{}
 }
 
-// enableSystemTime turns on SeSystemtimePrivilege in this process's token and verifies that it is on.
-func enableSystemTime() error {
+func (host) has(procedure string) bool {
+	all := []*windows.LazyProc{procSetPrecise, procGetPrecise, procSetCoarse, procGetCoarse, procSetTime, procCounter, procFrequency}
+	return slices.ContainsFunc(all, func(p *windows.LazyProc) bool { return p.Name == procedure && p.Find() == nil })
+}
+
+// enable turns on SeSystemtimePrivilege in this process's token. It succeeds without, too: ERROR_NOT_ALL_ASSIGNED.
+func (host) enable() error {
+	return withPrivilege(func(token windows.Token, luid windows.LUID) error {
+		want := windows.Tokenprivileges{PrivilegeCount: 1}
+		want.Privileges[0] = windows.LUIDAndAttributes{Luid: luid, Attributes: windows.SE_PRIVILEGE_ENABLED}
+		if err := windows.AdjustTokenPrivileges(token, false, &want, 0, nil, nil); err != nil {
+			return fmt.Errorf("AdjustTokenPrivileges: %w", err)
+		}
+		return nil
+	})
+}
+
+// enabled tells whether the token holds SeSystemtimePrivilege and has it on.
+func (host) enabled() (on bool, err error) {
+	err = withPrivilege(func(token windows.Token, luid windows.LUID) (err error) {
+		on, err = privilegeOn(token, luid)
+		return err
+	})
+	return on, err
+}
+
+// withPrivilege hands over this process's token and the privilege to set the clock.
+func withPrivilege(do func(windows.Token, windows.LUID) error) error {
 	var token windows.Token
 	err := windows.OpenProcessToken(windows.CurrentProcess(), windows.TOKEN_ADJUST_PRIVILEGES|windows.TOKEN_QUERY, &token)
 	if err != nil {
@@ -59,23 +79,11 @@ func enableSystemTime() error {
 	if err != nil {
 		return err
 	}
-	want := windows.Tokenprivileges{PrivilegeCount: 1}
-	if err := windows.LookupPrivilegeValue(nil, name, &want.Privileges[0].Luid); err != nil {
+	var luid windows.LUID
+	if err := windows.LookupPrivilegeValue(nil, name, &luid); err != nil {
 		return fmt.Errorf("LookupPrivilegeValue SeSystemtimePrivilege: %w", err)
 	}
-	want.Privileges[0].Attributes = windows.SE_PRIVILEGE_ENABLED
-	if err := windows.AdjustTokenPrivileges(token, false, &want, 0, nil, nil); err != nil {
-		return fmt.Errorf("AdjustTokenPrivileges: %w", err)
-	}
-	on, err := privilegeOn(token, want.Privileges[0].Luid)
-	if err != nil {
-		return err
-	}
-	if !on {
-		return fmt.Errorf("%w: the account lacks SeSystemtimePrivilege; run as a service (LocalSystem has it) "+
-			"or from an elevated prompt, or use --dry-run", ErrPermission)
-	}
-	return nil
+	return do(token, luid)
 }
 
 // privilegeOn tells whether the token holds the privilege enabled.

@@ -27,6 +27,7 @@ type bed struct {
 	clock  Clock
 	native bool // built for the system that the test runs on: what else it implements is there
 	named  bool // Name, and what only the open clock knows, may differ from the table
+	blind  bool // goes the other way than is assumed until it has been measured: what is found when it is opened is of the wrong sign
 
 	pass     func(time.Duration)     // lets true time pass
 	look     func() (Reading, error) // what true oscillator and wall clock show
@@ -109,7 +110,7 @@ func TestContractReal(t *testing.T) {
 	if how == "write" {
 		ownClock(t)
 	}
-	c, err := Open(Options{})
+	c, err := Open()
 	l, _ := LimitsOf(runtime.GOOS)
 	switch {
 	case errors.Is(err, ErrPermission) && l.Privilege != "" && how == "read":
@@ -390,7 +391,7 @@ func isKilled(t *testing.T, b *bed, l Limits) {
 		t.Fatal(err)
 	}
 	found := next.(FrequencyFinder).FrequencyFound()
-	if limit := most + 1e-9; math.Abs(found-frequency) > limit {
+	if limit := most + 1e-9; math.Abs(found-frequency) > limit && !b.blind {
 		t.Errorf("a successor finds %+.3f ppm, %+.3f written", found*1e6, frequency*1e6)
 	}
 	b.clock = next
@@ -481,15 +482,15 @@ func layVirtual(t *testing.T) *bed {
 func layWindows(t *testing.T, nominal uint64, sense int) *bed {
 	w, a := newFake(t, nominal, sense)
 	b := &bed{
-		system: "windows", patience: 60, clock: a, named: true, loose: .51/float64(nominal) + 1e-9, doubt: 2, settle: maxTurn + time.Second,
+		system: "windows", patience: 60, clock: a, named: true, blind: sense < 0, loose: .51/float64(nominal) + 1e-9, doubt: 2, settle: maxTurn + time.Second,
 		pass: w.run, look: w.read,
 		set:   func(ns int64) error { w.wall += float64(ns); return nil },
 		write: func() error { w.value += 100; return nil },
 	}
 	b.again = func() (Clock, error) {
-		next, err := newAdjuster("fake", w, sense)
+		next, err := newAdjuster("fake", w)
 		if err == nil {
-			next.after = w.after
+			next.after, next.sign, next.known = w.after, float64(sense), true
 		}
 		return next, err
 	}
@@ -526,7 +527,7 @@ func layBSD(t *testing.T, kind bsdKind) *bed {
 
 // layReal is this system's own clock. That it is wanted was asked by TestContractReal.
 func layReal(t *testing.T) *bed {
-	c, err := Open(Options{})
+	c, err := Open()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -535,7 +536,7 @@ func layReal(t *testing.T) *bed {
 		system: runtime.GOOS, patience: 13, clock: c, native: true, named: runtime.GOOS == "windows", loose: 5e-6, doubt: 250_000, settle: 2 * time.Second,
 		pass:  time.Sleep,
 		look:  func() (Reading, error) { return narrowestOf(40) },
-		again: func() (Clock, error) { return Open(Options{}) },
+		again: func() (Clock, error) { return Open() },
 		die: func(s Steering) {
 			killedChild(t, "TestContractReal", 0, fmt.Sprintf("MEANTIME_TEST_CHILD=%g %d %g", s.Frequency, s.Phase, s.MaxSlew))
 		},
@@ -565,7 +566,7 @@ func steerUntilKilled(t *testing.T, order string) {
 	if _, err := fmt.Sscan(order, &s.Frequency, &s.Phase, &s.MaxSlew); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Open(Options{})
+	c, err := Open()
 	if err != nil {
 		t.Fatal(err)
 	}

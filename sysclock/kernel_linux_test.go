@@ -55,7 +55,7 @@ func openKernel(t *testing.T) *linuxClock {
 	t.Helper()
 	inGuest(t)
 	awake(t)
-	c, err := Open(Options{})
+	c, err := Open()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestLimitsOf(t *testing.T) {
 		}
 	}
 	w := &fakeWindows{value: 10_000_000, nominal: 10_000_000, disabled: true}
-	a, err := newAdjuster("x", w, 1)
+	a, err := newAdjuster("x", w)
 	if err != nil {
 		t.Fatal(err)
 	}

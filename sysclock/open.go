@@ -4,19 +4,12 @@ import "errors"
 
 // Every operating system's file defines, with the same signatures:
 //
-//	Open(Options) (Clock, error)   the real clock, after proving the right to set it without changing anything
+//	Open() (Clock, error)          the real clock, after proving the right to set it without changing anything
 //	readHost() (Reading, error)    raw oscillator and wall clock together; needs no privilege
 //	BootID() (string, error)       what names this boot of the operating system
 //	machine() (id, source string, err error)   see Oscillator
 //
 // Open returns an error wrapping ErrPermission, whose text says what to do, or one wrapping ErrUnsupported.
-
-// Options tunes Open. The zero value is right unless an operating system was found to behave otherwise.
-type Options struct {
-	// AdjustmentSign is the measured sense of Windows' SetSystemTimeAdjustmentPrecise: +1 if a larger value makes the
-	// clock faster, -1 if slower, 0 if nobody measured it (then +1 is assumed). Elsewhere it is ignored.
-	AdjustmentSign int
-}
 
 // FrequencyFinder is implemented by clocks that know at what frequency they ran when they were opened.
 type FrequencyFinder interface {
@@ -30,6 +23,13 @@ type Watcher interface {
 	// Foreign compares the operating system's clock state with what was written last. It returns "" when all is as
 	// written (or nothing was written yet), else one phrase naming each difference.
 	Foreign() (string, error)
+}
+
+// Finder is implemented by clocks that find out about themselves while they are used: Windows.
+type Finder interface {
+	// Findings are what was found out since the last call, each a line for the log: lower-case, without a full stop. The last may
+	// come after Close.
+	Findings() []string
 }
 
 // Survivor is implemented by clocks that can tell whether Open found them as a writer of this program leaves them when it is

@@ -23,7 +23,7 @@ import (
 // The test binary doubles as meantime itself. run and demo print what they would do: no script opens a socket.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"meantime": func() {
-		runDaemon = func(_ context.Context, config configs.Config) error {
+		runDaemon = func(_ context.Context, config configs.Config, _ service.Host) error {
 			return standardUI().print(config.YAML())
 		}
 		runDemo = func(_ context.Context, options demoOptions) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -11,11 +12,13 @@ import (
 	"meantime/daemon/service"
 )
 
-// runDaemon runs a node until ctx ends or the service manager stops it. Tests put their own here, so that none opens a socket.
-var runDaemon = func(ctx context.Context, config configs.Config) error {
-	return service.Serve(ctx, func(ctx context.Context) error {
-		return daemon.Main(ctx, config, daemon.NewLogger(standardUI().stderr, config.Log))
-	})
+// runDaemon runs a node until ctx ends. Tests put their own here, so that none opens a socket.
+var runDaemon = func(ctx context.Context, config configs.Config, host service.Host) error {
+	log := daemon.NewEventLogger(host.Log, config.Log)
+	if host.Plain {
+		log = daemon.NewLogger(host.Log(slog.LevelInfo), config.Log)
+	}
+	return daemon.Main(ctx, config, log, host.Ready)
 }
 
 // runFlags are the flags of run that stand for a key of the configuration. The word in backquotes names the value.
@@ -44,6 +47,7 @@ var runFlags = []struct {
 
 func newRunCommand() *cobra.Command {
 	var path string
+	var managed bool
 	command := &cobra.Command{
 		Use:   "run",
 		Short: "Keep this host on the LAN's common time, until stopped",
@@ -52,14 +56,19 @@ func newRunCommand() *cobra.Command {
 A flag replaces what the configuration file says about the same key.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			config, _, err := loadConfig(path, overrides(c.Flags())...)
-			if err != nil {
-				return err
-			}
-			return runDaemon(c.Context(), config)
+			given := overrides(c.Flags())
+			return service.Serve(c.Context(), managed, standardUI().stderr, func(ctx context.Context, host service.Host) error {
+				config, _, err := loadConfig(path, given...) // within, so that a service manager hears what is wrong
+				if err != nil {
+					return err
+				}
+				return runDaemon(ctx, config, host)
+			})
 		},
 	}
 	addConfigFlag(command, &path)
+	command.Flags().BoolVar(&managed, service.Managed, false, "answer Windows' service manager, which has started this")
+	_ = command.Flags().MarkHidden(service.Managed) // it is there: see above
 	for _, f := range runFlags {
 		switch {
 		case f.toggle:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,9 @@ func serviceChange(out *ui, use, short string,
 func newServiceInstallCommand(out *ui) *cobra.Command {
 	command, o := serviceChange(out, "install", "Have this program started at every boot", service.Manager.Install, stepsToRun)
 	command.Flags().BoolVar(&o.Force, "force", false, "replace files that somebody has changed, and keep those beside")
+	if runtime.GOOS == "windows" {
+		command.Flags().BoolVar(&o.StopW32Time, "stop-w32time", false, "stop and disable Windows' own time service; uninstall brings it back")
+	}
 	command.Flags().StringVar(&o.Program, "program", "", "the `path` of another program than this one to be started")
 	return command
 }

@@ -12,6 +12,9 @@ import (
 // Name is what the service is called everywhere.
 const Name = "meantime"
 
+// Managed is the flag of `meantime run` that Windows' service manager gives: see Serve.
+const Managed = "service"
+
 const (
 	displayName = "meantime"
 	description = "One common time for the machines of this LAN"
@@ -33,7 +36,9 @@ type Options struct {
 	Program string // absolute path of the program to be run; "" = this one
 	Force   bool   // Install: replace files that somebody has changed; they are kept beside
 	Purge   bool   // Uninstall: configuration, keys and state as well
-	DryRun  bool   // only tell the changes
+	// StopW32Time has Install on Windows stop and disable Windows' own time service. Uninstall brings it back as it was.
+	StopW32Time bool
+	DryRun      bool // only tell the changes
 }
 
 // Verb says what a Change does.
