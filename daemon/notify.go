@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,7 +12,8 @@ import (
 )
 
 // readyWait is how long a service manager may be busy with others: far longer than its queue of messages takes.
-const readyWait = 10 * time.Second
+// Tests have less time.
+var readyWait = 10 * time.Second
 
 // notifier tells systemd, where it has started this process, how the daemon does (sd_notify(3)). Its socket is opened once and for
 // life: a confined process opens none. nil is one to whom nobody listens.
@@ -60,7 +62,8 @@ func (n *notifier) ready() error {
 	if err == nil {
 		_, err = n.conn.Write([]byte("READY=1"))
 	}
-	if err != nil {
+	// A deadline that has passed fails also what does not wait: every keep-alive from then on.
+	if err := errors.Join(err, n.conn.SetWriteDeadline(time.Time{})); err != nil {
 		return fmt.Errorf("telling the service manager through NOTIFY_SOCKET: %w", err)
 	}
 	return nil

@@ -102,6 +102,31 @@ func TestNotify(t *testing.T) {
 	}
 }
 
+// What is told long after the start still gets through: the deadline of the first message is its own.
+func TestNotifyLater(t *testing.T) {
+	conn := listenNotify(t)
+	defer func(wait time.Duration) { readyWait = wait }(readyWait)
+	readyWait = 250 * time.Millisecond
+	n, err := openNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.ready(); err != nil {
+		t.Error(err)
+	}
+	time.Sleep(readyWait + 50*time.Millisecond)
+	if !n.send("WATCHDOG=1") {
+		t.Error("nothing is told any more")
+	}
+	n.send("last")
+	if got := heardBy(t, conn, "last"); !slices.Equal(got, []string{"READY=1", "WATCHDOG=1"}) {
+		t.Errorf("told %q", got)
+	}
+	if err := n.close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Nobody listens: nothing happens. A socket that is not there is named.
 func TestNotifyNobody(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")

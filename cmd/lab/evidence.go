@@ -29,8 +29,24 @@ type witness struct {
 	log    []byte // of programs that are tests
 }
 
-// readEvidence reads the files of a run.
+// readEvidence reads the files of a run that has ended.
 func readEvidence(dir string) (*evidence, error) {
+	e, err := readScene(dir)
+	if err != nil {
+		return nil, err
+	}
+	for i := range e.plan.Nodes {
+		w, err := readWitness(dir, &e.plan, i+1)
+		if err != nil {
+			return nil, fmt.Errorf("node %d: %w", i+1, err)
+		}
+		e.guests = append(e.guests, *w)
+	}
+	return e, nil
+}
+
+// readScene reads what the bed has seen so far.
+func readScene(dir string) (*evidence, error) {
 	var order Order
 	e := &evidence{}
 	if err := readJSON(filepath.Join(dir, fileOrder), &order); err != nil {
@@ -47,17 +63,8 @@ func readEvidence(dir string) (*evidence, error) {
 	if e.host, err = newTruth(hostRaw, hostWall, e.bed.Start); err != nil {
 		return nil, err
 	}
-	if e.packets, err = readList(filepath.Join(dir, filePackets), readPackets); err != nil {
-		return nil, err
-	}
-	for i := range e.plan.Nodes {
-		w, err := readWitness(dir, &e.plan, i+1)
-		if err != nil {
-			return nil, fmt.Errorf("node %d: %w", i+1, err)
-		}
-		e.guests = append(e.guests, *w)
-	}
-	return e, nil
+	e.packets, err = readList(filepath.Join(dir, filePackets), readPackets)
+	return e, err
 }
 
 // readWitness reads what guest node left.

@@ -50,7 +50,7 @@ func startGuest(work string, order *Order, own *GuestOrder, i int) (*guest, erro
 	}
 	defer console.Close()
 	g.cmd = exec.Command(order.UML,
-		"mem="+guestMemory,
+		"mem="+guestMemory(order.Plan.Program),
 		"rootfstype=hostfs", "root=/dev/root", "rootflags=/", "ro",
 		"init="+filepath.Join(work, fileLab),
 		"vec0:transport=tap,ifname="+tap(i)+",depth=64,gro=0",
@@ -59,6 +59,9 @@ func startGuest(work string, order *Order, own *GuestOrder, i int) (*guest, erro
 		"initcall_blacklist=raid6_select_algo,strp_dev_init,init_zswap", "pty.legacy_count=0",
 		"uml_dir="+filepath.Join(work, "uml"), "umid=node"+strconv.Itoa(g.node),
 		stageGuest+"="+g.dir) // what the kernel does not know it hands to init, as environment
+	if own.Debian {
+		g.cmd.Args = append(g.cmd.Args, "ubd0="+filepath.Join(g.dir, fileDisk)+","+filepath.Join(work, fileDisk))
+	}
 	g.cmd.Stdout, g.cmd.Stderr = console, console
 	g.cmd.Env = []string{"HOME=" + work, "PATH=" + os.Getenv("PATH")}
 	if !order.Plan.Straight {
@@ -118,6 +121,7 @@ func guestOrder(work string, order *Order, i int) *GuestOrder {
 		Offset: order.Plan.Nodes[i].Offset,
 		Limit:  hardLimit(&order.Plan),
 		Faulty: order.Plan.Faults != "",
+		Debian: order.Plan.Program == programDebian,
 		Memory: []string{stateDir, driftFile},
 	}
 	for _, word := range order.Argv {
@@ -165,15 +169,16 @@ func (g *guest) lastWords() string {
 	return "  " + strings.Join(list[max(0, len(list)-lines):], "\n  ")
 }
 
-// hostfsMagic is what statfs calls the file system that shows the machine's files in a guest.
-const hostfsMagic = 0x00c0ffee
+// onHostfs says that a path lies on the file system that shows the machine's files in a guest. Only user-mode Linux has it.
+func onHostfs(path string) bool {
+	const hostfsMagic = 0x00c0ffee // what statfs calls it
+	var s syscall.Statfs_t
+	err := syscall.Statfs(path, &s)
+	return err == nil && int64(s.Type) == hostfsMagic
+}
 
 // inGuest says that this is the first process of a guest.
-func inGuest() bool {
-	var root syscall.Statfs_t
-	err := syscall.Statfs("/", &root)
-	return err == nil && os.Getpid() == 1 && int64(root.Type) == hostfsMagic
-}
+func inGuest() bool { return os.Getpid() == 1 && onHostfs("/") }
 
 // guestMain is the first process of a guest. It never returns: a kernel whose first process ends panics.
 func guestMain(dir string) {
@@ -188,14 +193,22 @@ func guestMain(dir string) {
 	if err == nil {
 		err = inhabit(&order)
 	}
+	if err == nil && order.Debian {
+		err = becomeDebian(&order)
+	}
 	if err == nil {
 		err = serve(dir, &order, &record)
 	}
+	powerOff(dir, &record, err)
+}
+
+// powerOff notes what a guest saw and ends it.
+func powerOff(dir string, record *GuestRecord, err error) {
 	if err != nil {
 		fmt.Println("lab:", err) // on the console
 		record.Error = err.Error()
 	}
-	if err := writeJSON(filepath.Join(dir, fileRecord), &record); err != nil {
+	if err := writeJSON(filepath.Join(dir, fileRecord), record); err != nil {
 		fmt.Println("lab:", err)
 	}
 	syscall.Sync()
@@ -268,8 +281,8 @@ func serve(dir string, order *GuestOrder, record *GuestRecord) (err error) {
 // attend watches over the program until the bed says stop. Of a program that ended by itself it says so, and goes on: others may
 // still run, and the clocks are watched to the end.
 func attend(p *program, dir string, record *GuestRecord, deadline time.Time) error {
-	period := lazyPeriod
-	if p.order.Faulty {
+	period, errands := lazyPeriod, errands{dir: dir}
+	if p.order.Faulty || p.order.Debian {
 		period = deedPeriod
 	}
 	return awaitFile(filepath.Join(p.order.Work, fileStop), period, deadline, func() error {
@@ -277,10 +290,13 @@ func attend(p *program, dir string, record *GuestRecord, deadline time.Time) err
 			record.Early = true
 			return touch(filepath.Join(dir, fileExited))
 		}
-		if !p.order.Faulty {
-			return nil
+		switch {
+		case p.order.Faulty:
+			return p.suffer()
+		case p.order.Debian:
+			return errands.run()
 		}
-		return p.suffer()
+		return nil
 	})
 }
 

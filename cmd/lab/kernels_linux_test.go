@@ -16,15 +16,21 @@ import (
 // requireKernels skips a test that boots kernels unless MEANTIME_REQUIRE names them; then what is missing fails it.
 func requireKernels(t *testing.T, programs ...string) {
 	t.Helper()
+	requireBed(t, "kernels", programs...)
+}
+
+// requireBed is that for whatever word asks for the bed.
+func requireBed(t *testing.T, word string, programs ...string) {
+	t.Helper()
 	lacking := missing(programs...)
-	required := slices.Contains(strings.Split(os.Getenv("MEANTIME_REQUIRE"), ","), "kernels")
+	required := slices.Contains(strings.Split(os.Getenv("MEANTIME_REQUIRE"), ","), word)
 	switch {
 	case !required && len(lacking) != 0:
-		t.Skipf("boots kernels only where MEANTIME_REQUIRE names kernels; also missing: %s", strings.Join(lacking, "; "))
+		t.Skipf("boots kernels only where MEANTIME_REQUIRE names %s; also missing: %s", word, strings.Join(lacking, "; "))
 	case !required:
-		t.Skip("boots kernels only where MEANTIME_REQUIRE names kernels")
+		t.Skipf("boots kernels only where MEANTIME_REQUIRE names %s", word)
 	case len(lacking) != 0:
-		t.Fatalf("MEANTIME_REQUIRE names kernels, but missing: %s", strings.Join(lacking, "; "))
+		t.Fatalf("MEANTIME_REQUIRE names %s, but missing: %s", word, strings.Join(lacking, "; "))
 	}
 }
 

@@ -17,11 +17,12 @@ import (
 	"time"
 )
 
-// Stages of the lab's own binary, asked for by the environment: the bed in its namespaces, and init of a guest. The
-// value is the directory to work in.
+// Stages of the lab's own binary, asked for by the environment: the bed in its namespaces, init of a guest, and a service in
+// a guest of Debian. The value is the directory to work in.
 const (
 	stageBed   = "MEANTIME_LAB_BED"
 	stageGuest = "MEANTIME_LAB_GUEST"
+	stageAgent = "MEANTIME_LAB_AGENT"
 )
 
 // confPlaceholder stands in a program's command for the path of the guest's configuration.
@@ -37,6 +38,9 @@ var preloadSource []byte
 func runStage() (code int, ok bool) {
 	if dir := os.Getenv(stageGuest); dir != "" {
 		guestMain(dir)
+	}
+	if dir := os.Getenv(stageAgent); dir != "" {
+		agentMain(dir)
 	}
 	dir := os.Getenv(stageBed)
 	if dir == "" {
@@ -62,6 +66,11 @@ func run(ctx context.Context, plan Plan, out, progress io.Writer) (*Result, erro
 	if strings.ContainsAny(work, " \t,") {
 		return nil, fmt.Errorf("%q: a kernel's command line cannot hold this path: set TMPDIR to one without spaces and commas", work)
 	}
+	return runIn(ctx, work, plan, out, progress)
+}
+
+// runIn is run in a directory that is there.
+func runIn(ctx context.Context, work string, plan Plan, out, progress io.Writer) (*Result, error) {
 	if err := prepare(ctx, plan, work); err != nil {
 		return nil, err
 	}
@@ -150,6 +159,10 @@ func missing(programs ...string) []string {
 		tools = append(tools, struct{ name, remedy string }{"chronyd",
 			"apt-get install chrony, and keep its service from this machine's clock: systemctl mask chrony before, or a policy-rc.d that denies"})
 	}
+	if slices.Contains(programs, programDebian) {
+		tools = append(tools, struct{ name, remedy string }{"mmdebstrap", "apt-get install mmdebstrap"},
+			struct{ name, remedy string }{"mke2fs", "apt-get install e2fsprogs"})
+	}
 	for _, tool := range tools {
 		if _, err := exec.LookPath(tool.name); err != nil {
 			list = append(list, tool.name+": "+tool.remedy)
@@ -174,6 +187,11 @@ func prepare(ctx context.Context, plan Plan, work string) error {
 	}
 	if err := buildGo(ctx, "build", "-o", filepath.Join(work, fileLab), "./cmd/lab"); err != nil {
 		return err
+	}
+	if plan.Program == programDebian {
+		if err := makeDisk(ctx, filepath.Join(work, fileDisk)); err != nil {
+			return err
+		}
 	}
 	order := Order{Plan: plan}
 	var err1, err2, err3 error

@@ -74,6 +74,7 @@ Programs:
   none           nothing: the clocks run free, and the report must show what was set
   sysclock-test  the tests of ./sysclock that need a kernel to themselves, in one guest
   exec           the static program after --, with LAB_NODE (1 …) and LAB_ROLE (master, slave) set
+  debian         Debian 12 with systemd and nothing else, made by mmdebstrap: what the tests of the packages are done to
 
 Faults are spelled as in meantime simulate, kind:nodes@when+duration~amount, with commas between them; nodes are master, all,
 or the numbers of the report, from 1, with dots between them:

@@ -52,7 +52,7 @@ func parsePacket(frame []byte) (p Packet, ok bool) {
 // leads says that only whoever leads the LAN sends such a packet.
 func (p *Packet) leads(program string) bool {
 	switch program {
-	case programMeantime, programPhase:
+	case programMeantime, programPhase, programDebian:
 		return p.Service == portPoll && p.Kind == kindPoll
 	case programChrony:
 		return p.Service == portNTP && p.Kind == modeServer && p.Stratum == localStratum

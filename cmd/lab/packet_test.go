@@ -43,7 +43,7 @@ func TestParsePacket(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v, %v", c.name, got, ok, c.want, c.ok)
 		}
 		for _, program := range programs {
-			want := ok && (program == c.leading || c.leading == programMeantime && program == programPhase)
+			want := ok && (program == c.leading || c.leading == programMeantime && (program == programPhase || program == programDebian))
 			if leads := ok && got.leads(program); leads != want {
 				t.Errorf("%s: leads %s: %v, want %v", c.name, program, leads, want)
 			}

@@ -25,10 +25,11 @@ const (
 	programNone     = "none"
 	programSysclock = "sysclock-test"
 	programExec     = "exec"
+	programDebian   = "debian"
 )
 
 var programs = []string{
-	programMeantime, programPhase, programChrony, programOrphan, programNone, programSysclock, programExec,
+	programMeantime, programPhase, programChrony, programOrphan, programNone, programSysclock, programExec, programDebian,
 }
 
 const (

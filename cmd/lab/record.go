@@ -17,6 +17,7 @@ const (
 	fileGo       = "go"           // appears when the programs are to start
 	fileStop     = "stop"         // appears when they are to stop
 	fileLock     = "lock"         // held while the run lasts
+	fileDisk     = "disk"         // what guests of Debian boot; below a guest's directory what it has changed of that
 	filePreload  = "preload.so"
 	fileLab      = "lab"
 	fileProgram  = "program"
@@ -30,6 +31,8 @@ const (
 	fileWalk     = "walk"         // how its oscillator strays
 	fileConf     = "daemon.conf"  // the daemon's configuration
 	fileDeed     = "deed"         // with a number from 1: what is to be done to it, in the order of the numbers
+	fileErrand   = "errand"       // with a number from 1: a script that it is to run
+	fileAnswer   = "answer"       // with the same number: what came of that
 	fileLog      = "program.log"  // what its program printed
 	fileConsole  = "console.log"  // what its kernel printed
 	fileTimeline = "timeline.csv" // of --keep: true offsets of all guests at common instants
@@ -65,6 +68,8 @@ type GuestOrder struct {
 	Limit time.Duration `json:"limit_ns"`
 	// Faulty says that deeds may come, and so that the guest looks for them.
 	Faulty bool `json:"faulty,omitempty"`
+	// Debian says that the guest goes on as a Debian of its own.
+	Debian bool `json:"debian,omitempty"`
 	// Memory is what a daemon keeps over a restart: files and directories that a wipe removes.
 	Memory []string `json:"memory,omitempty"`
 }

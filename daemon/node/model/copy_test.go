@@ -18,6 +18,7 @@ import (
 var ignored = map[string]bool{
 	"Node.at": true, "Node.out": true, "Node.drops": true, "Node.seen": true, "Node.token": true, "Node.entries": true,
 	"Node.cfg": true, "clockwork.pair": true, "sending.token": true, "peer.token": true, "leader.token": true, "peer.twinned": true,
+	"peer.reading": true, "leader.reading": true, // told, and never asked by the node itself
 }
 
 // clone returns a node that shares nothing with n but its configuration.
