@@ -127,6 +127,23 @@ func (l *ledger) remove(path string) error {
 	return reason(os.RemoveAll(l.path(path)))
 }
 
+// vacate removes a file, and the folder that it was alone in.
+func (l *ledger) vacate(path string) error {
+	dir := filepath.Dir(path)
+	entries, err := os.ReadDir(l.path(dir))
+	if alone := err == nil && len(entries) == 1 && l.exists(path); !alone {
+		return l.remove(path)
+	}
+	if err := l.remove(path); err != nil {
+		return err
+	}
+	l.note(Remove, dir, "")
+	if l.dry {
+		return nil
+	}
+	return reason(os.Remove(l.path(dir)))
+}
+
 // keep tells that something stays, if it is there.
 func (l *ledger) keep(path string) {
 	if l.exists(path) {

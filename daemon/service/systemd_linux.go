@@ -215,7 +215,7 @@ func (s *systemd) removeUnits(l *ledger) error {
 			return err
 		}
 	}
-	if err := l.remove(sysusersFile); err != nil {
+	if err := l.vacate(sysusersFile); err != nil {
 		return err
 	}
 	return l.do("systemctl daemon-reload", quiet("systemctl", "daemon-reload"), nil)

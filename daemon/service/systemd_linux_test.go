@@ -328,12 +328,12 @@ func TestUninstall(t *testing.T) {
 	want := []string{
 		"run systemctl disable --now meantime-wait-sync.service", "remove /etc/systemd/system/meantime-wait-sync.service",
 		"run systemctl disable --now meantime.service", "remove /etc/systemd/system/meantime.service", "remove /etc/sysusers.d/meantime.conf",
-		"run systemctl daemon-reload", "keep /etc/meantime", "keep /var/lib/meantime",
+		"remove /etc/sysusers.d", "run systemctl daemon-reload", "keep /etc/meantime", "keep /var/lib/meantime",
 	}
 	if err != nil || !slices.Equal(lines(did), want) {
 		t.Errorf("%v, did\n%s", err, strings.Join(lines(did), "\n"))
 	}
-	if calls := b.calls(); !slices.Equal(calls, []string{want[0][4:], want[2][4:], want[5][4:]}) {
+	if calls := b.calls(); !slices.Equal(calls, []string{want[0][4:], want[2][4:], want[6][4:]}) {
 		t.Errorf("called %q", calls)
 	}
 	if files := b.files(); !slices.Equal(files, []string{"/etc/meantime/key", "/etc/meantime/meantime.yaml", "/var/lib/meantime/id"}) {
