@@ -606,6 +606,7 @@ func complain(t *testing.T, wrong []string) {
 // TestLANElections is the measurement of record of masters that go: five nodes, whose master is killed twice, stopped once, and cut
 // off with another.
 func TestLANElections(t *testing.T) {
+	t.Parallel()
 	const limit = 2 * time.Minute
 	takes(t, limit)
 	b := enter(t, limit)
@@ -632,6 +633,7 @@ func TestLANElections(t *testing.T) {
 
 // TestLANElectionsCanFail: the checks of TestLANElections see a master whom nobody succeeds, two masters, and a clock that is stepped.
 func TestLANElectionsCanFail(t *testing.T) {
+	t.Parallel()
 	const limit, interval = 45 * time.Second, 250 * time.Millisecond
 	takes(t, limit)
 	b := enter(t, limit)

@@ -83,6 +83,7 @@ func (e *electorate) rounds(from, to int64) (polls []sentPacket, wrong []string)
 // TestLANKeys changes the key of a running LAN of five, old to both to new, host by host, beside a sixth host that has the key of another
 // LAN. No poll is missed, nobody takes over, and the clocks do not notice.
 func TestLANKeys(t *testing.T) {
+	t.Parallel()
 	const limit = 2 * time.Minute
 	takes(t, limit)
 	b := enter(t, limit)

@@ -68,6 +68,7 @@ func TestLANSmoke(t *testing.T) {
 
 // TestLANAgrees is the measurement of record: how far three clocks at ±50 ppm are apart, after a minute of 1 s polls.
 func TestLANAgrees(t *testing.T) {
+	t.Parallel()
 	const settle, span = 60 * time.Second, 20 * time.Second
 	// goal is what the median should be; a shared machine may be a few times worse, more is a fault.
 	const goal, factor = 20 * time.Microsecond, 5
@@ -96,6 +97,7 @@ func TestLANAgrees(t *testing.T) {
 
 // TestLANCanFail: the checks of these tests see a LAN that does not agree, and one without kernel stamps.
 func TestLANCanFail(t *testing.T) {
+	t.Parallel()
 	takes(t, 25*time.Second)
 	b := enter(t, 50*time.Second)
 	if b == nil {
@@ -136,6 +138,7 @@ func TestLANCanFail(t *testing.T) {
 
 // TestLANRejoins: a slave that loses its network says so, holds its time, and comes back by itself.
 func TestLANRejoins(t *testing.T) {
+	t.Parallel()
 	takes(t, 30*time.Second)
 	b := enter(t, 60*time.Second)
 	if b == nil {
@@ -232,6 +235,7 @@ func refusals(dir string) []refusal {
 
 // TestLANErrors: what a user may meet at the start is refused at once, with the exit code and words of the contract.
 func TestLANErrors(t *testing.T) {
+	t.Parallel()
 	b := enter(t, 40*time.Second)
 	if b == nil {
 		return
