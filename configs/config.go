@@ -171,7 +171,7 @@ const SocketName = "socket"
 func defaultControl(goos string) string {
 	switch goos {
 	case "windows":
-		return programData() + `\meantime\` + SocketName
+		return defaultStateDir(goos) + `\` + SocketName // the service may write nowhere else
 	case "linux":
 		return "/run/meantime/" + SocketName
 	default:

@@ -275,6 +275,9 @@ func TestDefaultPlaces(t *testing.T) {
 		if dir, key := defaultStateDir(goos), defaultKeyFile(goos); dir != want[0] || key != want[1] {
 			t.Errorf("%s: %s, %s", goos, dir, key)
 		}
+		if control := defaultControl(goos); goos == "windows" && control != want[0]+`\`+SocketName || !strings.Contains(Reference(), control) {
+			t.Errorf("%s: the control socket is %s", goos, control)
+		}
 		for _, path := range want {
 			if !strings.Contains(Reference(), path) && goos != runtime.GOOS && goos != "darwin" {
 				t.Errorf("%s: the reference does not name %s", goos, path)

@@ -96,6 +96,7 @@ func (d *driver) nowAnswer() (control.Now, error) {
 	if err != nil {
 		return control.Now{}, err
 	}
+	d.doubt = true // the node has not seen this reading, and what is sharp is to be what it saw
 	best, bound, ok := d.node.LANTime(at)
 	a := control.Now{Synchronised: ok, Best: instant(cmp.Or(best, at.Wall)), Clock: instant(at.Wall)}
 	if ok {

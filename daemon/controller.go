@@ -63,10 +63,11 @@ func openController(path string, log *slog.Logger) (*controller, error) {
 		return nil, err
 	}
 	dir := filepath.Dir(path)
+	_, err := os.Stat(dir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, controlError(path, err)
 	}
-	if dir == filepath.Dir(configs.Default().Control) {
+	if err != nil || dir == filepath.Dir(configs.Default().Control) {
 		_ = os.Chmod(dir, 0o755) // this program's own: who may ask is for the socket to say
 	}
 	l, err := net.Listen("unix", path)
@@ -77,6 +78,16 @@ func openController(path string, log *slog.Logger) (*controller, error) {
 		return nil, errors.Join(controlError(path, err), l.Close())
 	}
 	return &controller{netutil.LimitListener(l, asksAtOnce), log}, nil
+}
+
+// answersAt opens the socket that the configuration names. The clock is kept without one where only the default cannot be had.
+func answersAt(cfg configs.Config, log *slog.Logger) (*controller, error) {
+	c, err := openController(socketPath(cfg), log)
+	if err != nil && cfg.Control == configs.Default().Control && !errors.Is(err, ErrControlHeld) {
+		log.Warn("nobody can ask how this node does", "err", err)
+		return nil, nil
+	}
+	return c, err
 }
 
 // clearSocket removes a socket that nobody answers at, and nothing else.
@@ -91,13 +102,19 @@ func clearSocket(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("control socket: %s is there and no socket: move it away, or name another path with control or --control", path)
 	}
-	if c, err := net.DialTimeout("unix", path, dialTime); err == nil {
-		return errors.Join(fmt.Errorf("%w: %s: stop it first, or name another with control or --control", ErrControlHeld, path), c.Close())
-	}
-	if err := os.Remove(path); err != nil {
+	c, err := net.DialTimeout("unix", path, dialTime)
+	switch {
+	case err == nil:
+		_ = c.Close() // it only was to be seen
+	case control.IsRefused(err): // whoever listened is dead
+		if err := os.Remove(path); err != nil {
+			return controlError(path, err)
+		}
+		return nil
+	case errors.Is(err, fs.ErrPermission):
 		return controlError(path, err)
 	}
-	return nil
+	return fmt.Errorf("%w: %s: stop it first, or name another with control or --control", ErrControlHeld, path)
 }
 
 func controlError(path string, err error) error {
@@ -133,10 +150,10 @@ func (c *controller) serve(ctx context.Context, d *driver) {
 // answers are what can be asked.
 func (d *driver) answers() http.Handler {
 	mux := http.NewServeMux()
-	answer(d, mux, control.PathStatus, d.statusAnswer)
-	answer(d, mux, control.PathMembers, d.membersAnswer)
-	answer(d, mux, control.PathEvents, d.eventsAnswer)
-	answer(d, mux, control.PathNow, d.nowAnswer)
+	answer(d, mux, control.PathStatus, freshFor, d.statusAnswer)
+	answer(d, mux, control.PathMembers, freshFor, d.membersAnswer)
+	answer(d, mux, control.PathEvents, freshFor, d.eventsAnswer)
+	answer(d, mux, control.PathNow, 0, d.nowAnswer) // an old one would not hold LAN time
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no "+r.URL.Path+" here")
 	})
@@ -144,8 +161,8 @@ func (d *driver) answers() http.Handler {
 }
 
 // answer has a path answered by what make returns, which runs in the driver's goroutine and copies. Nobody who reads slowly is waited for
-// there, and whoever asks often gets the same copy again.
-func answer[T any](d *driver, mux *http.ServeMux, path string, make func() (T, error)) {
+// there, and whoever asks often gets the same copy again, as long as it is good.
+func answer[T any](d *driver, mux *http.ServeMux, path string, good time.Duration, make func() (T, error)) {
 	var copies struct {
 		sync.Mutex
 		at   time.Time
@@ -154,7 +171,7 @@ func answer[T any](d *driver, mux *http.ServeMux, path string, make func() (T, e
 	fresh := func(ctx context.Context) ([]byte, error) {
 		copies.Lock()
 		defer copies.Unlock()
-		if time.Since(copies.at) < freshFor && copies.body != nil {
+		if time.Since(copies.at) < good && copies.body != nil {
 			return copies.body, nil
 		}
 		var value T

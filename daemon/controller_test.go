@@ -205,8 +205,8 @@ func TestControlIsNoBurden(t *testing.T) {
 		m.start(ctx)
 		made := 0
 		mux := http.NewServeMux()
-		answer(m.driver, mux, "/x", func() (string, error) { made++; return "text", nil })
-		answer(m.driver, mux, "/bad", func() (string, error) { return "", errors.New("planted") })
+		answer(m.driver, mux, "/x", freshFor, func() (string, error) { made++; return "text", nil })
+		answer(m.driver, mux, "/bad", freshFor, func() (string, error) { return "", errors.New("planted") })
 		get := func(path string) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
 			mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))

@@ -67,16 +67,12 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		logFindings(log, clock)
 	}()
 	logFindings(log, clock)
-	st, err := openState(stateDir(cfg), log)
-	if err != nil {
-		return err
-	}
-	leave, err := lockState(st.dir)
+	st, leave, err := holdState(cfg, log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	answers, err := openController(socketPath(cfg), log)
+	answers, err := answersAt(cfg, log)
 	if err != nil {
 		return err
 	}
@@ -106,6 +102,15 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
 		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from)
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
+}
+
+// holdState opens what is kept over restarts, and keeps others away from it until leave is called.
+func holdState(cfg configs.Config, log *slog.Logger) (st *state, leave func() error, err error) {
+	if st, err = openState(stateDir(cfg), log); err != nil {
+		return nil, nil, err
+	}
+	leave, err = lockState(st.dir)
+	return st, leave, err
 }
 
 // Ready says what would keep a daemon from starting, as far as that can be seen without one: its keys, and another daemon at the clock.

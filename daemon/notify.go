@@ -15,6 +15,9 @@ import (
 // Tests have less time.
 var readyWait = 10 * time.Second
 
+// readyPause is between two tries to say it.
+const readyPause = 20 * time.Millisecond
+
 // notifier tells systemd, where it has started this process, how the daemon does (sd_notify(3)). Its socket is opened once and for
 // life: a confined process opens none. nil is one to whom nobody listens.
 type notifier struct {
@@ -52,19 +55,16 @@ func (n *notifier) send(lines ...string) bool {
 	return err == nil && failed == nil
 }
 
-// ready says that the daemon is up, or that what was to be read again is. It waits until that is taken: a service that is never ready
-// is stopped.
+// ready says that the daemon is up, or that what was to be read again is. It is said until it is taken: a service that is never ready
+// is stopped. Nobody else waits for that.
 func (n *notifier) ready() error {
 	if n == nil {
 		return nil
 	}
-	err := n.conn.SetWriteDeadline(time.Now().Add(readyWait))
-	if err == nil {
-		_, err = n.conn.Write([]byte("READY=1"))
-	}
-	// A deadline that has passed fails also what does not wait: every keep-alive from then on.
-	if err := errors.Join(err, n.conn.SetWriteDeadline(time.Time{})); err != nil {
-		return fmt.Errorf("telling the service manager through NOTIFY_SOCKET: %w", err)
+	for began := time.Now(); !n.send("READY=1"); time.Sleep(readyPause) {
+		if time.Since(began) > readyWait {
+			return errors.New("the service manager takes nothing through NOTIFY_SOCKET: it does not hear that the daemon is ready")
+		}
 	}
 	return nil
 }

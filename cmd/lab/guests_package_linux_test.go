@@ -56,10 +56,13 @@ func TestGuests(t *testing.T) {
 		t.Run("beside another", func(t *testing.T) { t.Parallel(); d.beside(t, last) })
 	})
 	t.Run("removal", func(t *testing.T) {
-		t.Run("purge", func(t *testing.T) { t.Parallel(); d.purge(t, last, before) })
 		t.Run("remove", func(t *testing.T) { t.Parallel(); d.remove(t, late) })
+		t.Run("last", func(t *testing.T) {
+			t.Parallel()
+			t.Run("purge", func(t *testing.T) { d.purge(t, last, before) })
+			t.Run("bare program", func(t *testing.T) { d.bare(t, last, before) })
+		})
 	})
-	t.Run("bare program", func(t *testing.T) { d.bare(t, last, before) })
 }
 
 // installWithoutKey: the package goes in, and nothing runs that would have to be stopped.
@@ -108,6 +111,7 @@ func (d *debians) oneKey(t *testing.T) {
 	d.each(t, "status", func(t *testing.T, node int) {
 		d.await(t, node, patience, inStep)
 		t.Logf("node %d: %s", node, d.property(t, node, "StatusText"))
+		t.Logf("node %d, asked:\n%s", node, d.must(t, node, "meantime status && meantime members && meantime now"))
 	})
 	disagreement, _ := d.watch(t, func() { time.Sleep(10 * time.Second) })
 	t.Logf("over 10 s: at most %v apart", disagreement)
@@ -147,6 +151,9 @@ func (d *debians) calmly(t *testing.T, masters int, during func()) {
 	}
 	if rise > masters {
 		t.Errorf("the term rose by %d, want %d at most", rise, masters)
+		for i := range d.errands {
+			t.Logf("node %d:\n%s", i+1, d.journal(t, i+1))
+		}
 	}
 }
 

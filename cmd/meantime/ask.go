@@ -24,10 +24,13 @@ type question[T any] struct {
 // command makes the command.
 func (q question[T]) command(out *ui) *cobra.Command {
 	var asJSON, watch bool
-	socket := configs.Default().Control
+	var socket string
 	command := &cobra.Command{
 		Use: q.use, Short: q.short, Long: q.long, Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if socket == "" {
+				socket = configuredSocket()
+			}
 			client := control.NewClient(socket)
 			if watch {
 				return q.watch(c.Context(), out, client, asJSON)
@@ -47,7 +50,7 @@ func (q question[T]) command(out *ui) *cobra.Command {
 			return err
 		},
 	}
-	command.Flags().StringVar(&socket, "socket", socket, "control `socket` of the daemon to ask")
+	command.Flags().StringVar(&socket, "socket", socket, "control `socket` of the daemon to ask (default: as configured)")
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	command.Flags().BoolVar(&watch, "watch", false, "ask again each second, until interrupted")
 	return command
@@ -80,4 +83,13 @@ func (q question[T]) watch(ctx context.Context, out *ui, client *control.Client,
 			return nil
 		}
 	}
+}
+
+// configuredSocket is where the daemon of this host answers, as far as its configuration can be read.
+func configuredSocket() string {
+	config, _, err := loadConfig("")
+	if err != nil || config.Control == "" {
+		return configs.Default().Control
+	}
+	return config.Control
 }

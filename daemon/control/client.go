@@ -86,12 +86,23 @@ func (c *Client) get(ctx context.Context, path string, value any) error {
 	return nil
 }
 
+// Windows' numbers of errors of sockets, which package syscall has no names for.
+const (
+	wsaAccess  = syscall.Errno(10013)
+	wsaRefused = syscall.Errno(10061)
+)
+
+// IsRefused says whether an error of a connection means that nobody listens at the socket any more.
+func IsRefused(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaRefused)
+}
+
 // explain names what a failed connection means.
 func (c *Client) explain(err error) error {
 	switch {
-	case errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, wsaAccess):
 		return fmt.Errorf("%w at %s", ErrForbidden, c.socket)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED): // nobody came, or went without taking the socket along
+	case errors.Is(err, fs.ErrNotExist), IsRefused(err): // nobody came, or went without taking the socket along
 		return fmt.Errorf("%w at %s", ErrNoDaemon, c.socket)
 	}
 	return fmt.Errorf("%w at %s: %w", ErrNoDaemon, c.socket, errors.Unwrap(err))
