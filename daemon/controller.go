@@ -80,10 +80,10 @@ func openController(path string, log *slog.Logger) (*controller, error) {
 	return &controller{netutil.LimitListener(l, asksAtOnce), log}, nil
 }
 
-// answersAt opens the socket that the configuration names. The clock is kept without one where only the default cannot be had.
-func answersAt(cfg configs.Config, log *slog.Logger) (*controller, error) {
-	c, err := openController(socketPath(cfg), log)
-	if err != nil && cfg.Control == configs.Default().Control && !errors.Is(err, ErrControlHeld) {
+// answersAt opens the socket at a path. The clock is kept without one where nobody has asked for it by name.
+func answersAt(path string, named bool, log *slog.Logger) (*controller, error) {
+	c, err := openController(path, log)
+	if err != nil && !named && !errors.Is(err, ErrControlHeld) {
 		log.Warn("nobody can ask how this node does", "err", err)
 		return nil, nil
 	}

@@ -167,6 +167,15 @@ func TestControlSocketTaken(t *testing.T) {
 	if _, err := openController(filepath.Join(file, "below"), log); err == nil || !strings.Contains(err.Error(), "control socket") {
 		t.Errorf("below a file: %v", err)
 	}
+	if _, err := answersAt(filepath.Join(file, "below"), true, log); err == nil {
+		t.Error("a named socket that cannot be had is no error")
+	}
+	if c, err := answersAt(filepath.Join(file, "below"), false, log); c != nil || err != nil {
+		t.Errorf("one that nobody has named: %v, %v", c, err)
+	}
+	if _, err := answersAt(live, false, log); !errors.Is(err, ErrControlHeld) {
+		t.Errorf("beside a living one that nobody has named: %v", err)
+	}
 	if c, err := openController("", log); c != nil || err != nil {
 		t.Errorf("nowhere: %v, %v", c, err)
 	}

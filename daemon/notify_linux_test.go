@@ -127,6 +127,40 @@ func TestNotifyLater(t *testing.T) {
 	}
 }
 
+// A service manager that takes nothing is waited for by whoever has to, and holds up nobody else.
+func TestNotifyReadyWaitsAlone(t *testing.T) {
+	conn := listenNotify(t)
+	n, err := openNotifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.close() }()
+	for n.send("WATCHDOG=1") { // until the queue is full
+	}
+	waited := make(chan error)
+	go func() { waited <- n.ready() }()
+	time.Sleep(3 * readyPause) // it is at it
+	began := time.Now()
+	n.alive(node.Status{})
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("a keep-alive took %v meanwhile", took)
+	}
+	b := make([]byte, 4096)
+	for last := ""; last != "READY=1"; {
+		if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		size, err := conn.Read(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = string(b[:size])
+	}
+	if err := <-waited; err != nil {
+		t.Error(err)
+	}
+}
+
 // Nobody listens: nothing happens. A socket that is not there is named.
 func TestNotifyNobody(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
