@@ -26,9 +26,9 @@ const (
 	exitFailed      = 1 // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
 	exitUsage       = 2 // a flag or a command that does not exist, or a flag's value that cannot be taken
 	exitConfig      = 3 // the configuration file or the key file cannot be read or has problems
-	exitPermission  = 4 // not allowed to set the clock, or to change the services of the system
+	exitPermission  = 4 // not allowed to set the clock, to change the services of the system, or to ask the daemon
 	exitNetwork     = 5 // a network interface or a socket cannot be used
-	exitClockHeld   = 6 // another program on this host steers the clock or uses the state directory
+	exitClockHeld   = 6 // another program on this host steers the clock, uses the state directory, or answers at the control socket
 	exitInsecure    = 7 // refused to obey packets that nothing authenticates: there is no key
 	exitUnsupported = 8 // this operating system has no clock that can be steered, or no service manager that is known
 	exitNoDaemon    = 9 // no daemon answers at the control socket, or it cannot answer this
@@ -44,10 +44,10 @@ var exitCodes = []struct {
 		"simulate: an invariant did not hold"},
 	{exitUsage, "a command or a flag that does not exist, or a flag's value that cannot be taken"},
 	{exitConfig, "the configuration file or the key file cannot be read or has problems"},
-	{exitPermission, "not allowed to set the clock, or to change the services of this system"},
+	{exitPermission, "not allowed to set the clock, to change the services of this system, or to ask the daemon"},
 	{exitNetwork, "a network interface or a socket cannot be used"},
 	{exitClockHeld, "another program on this host steers the clock already: a second meantime, or another time daemon; " +
-		"or uses the state directory"},
+		"or uses the state directory, or answers at the control socket"},
 	{exitInsecure, "refused to obey packets that nothing authenticates: there is no key"},
 	{exitUnsupported, "this operating system has no clock that can be steered; service: no service manager runs here that meantime knows"},
 	{exitNoDaemon, "no daemon answers at the control socket, or it cannot answer what it was asked"},
