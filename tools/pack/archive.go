@@ -92,11 +92,18 @@ func writeZip(out io.Writer, content []file, moment time.Time) error {
 	return w.Close()
 }
 
-// writeSums writes the checksums of files, for `sha256sum --check`.
-func writeSums(out string, names []string) error {
-	slices.Sort(names)
+// writeSums writes the checksums of all that is there of a version, by whichever run it was built, for `sha256sum --check`.
+func writeSums(out string, r release) error {
+	entries, err := os.ReadDir(out) // in the order of their names
+	if err != nil {
+		return err
+	}
 	var sums strings.Builder
-	for _, name := range names {
+	for _, entry := range entries {
+		name := entry.Name()
+		if entry.IsDir() || !r.owns(name) {
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil {
 			return err

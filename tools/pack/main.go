@@ -110,14 +110,12 @@ func pack(root, out, only, version string) error {
 	if err := prepare(out, only); err != nil {
 		return err
 	}
-	var built []string
 	for _, p := range chosen {
 		name, err := b.build(p, out)
 		if err != nil {
 			return fmt.Errorf("%s: %w", p, err)
 		}
 		fmt.Println(name)
-		built = append(built, name)
 	}
-	return writeSums(out, built)
+	return writeSums(out, b.release)
 }

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -141,6 +142,39 @@ func TestPrepare(t *testing.T) {
 		if entries, err := os.ReadDir(out); err != nil || len(entries) != left {
 			t.Errorf("--only %q: %v left, %v", only, entries, err)
 		}
+	}
+}
+
+// TestSums: what an earlier run has built of the same version is in the list, what is of another is not.
+func TestSums(t *testing.T) {
+	out := t.TempDir()
+	r := release{base: "1.2.0", hash: "cb34524", time: moment}
+	own := []string{
+		"meantime-" + r.String() + "-1.x86_64.rpm", "meantime-" + r.String() + "-windows-amd64.zip", "meantime_" + r.String() + "-1_amd64.deb",
+		"meantime_" + r.apk() + "-r1_x86_64.apk",
+	}
+	others := []string{
+		"meantime_1.2.0-1_amd64.deb", "meantime-1.2.0-darwin-arm64.tar.gz", "meantime_" + r.String() + ".dirty-1_amd64.deb",
+		"meantime_" + r.apk() + "_p1-r1_x86_64.apk", "notes", "SHA256SUMS",
+	}
+	for _, name := range slices.Concat(own, others) {
+		if err := os.WriteFile(filepath.Join(out, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := writeSums(out, r); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(out, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for line := range strings.Lines(string(text)) {
+		listed = append(listed, strings.Fields(line)[1])
+	}
+	if !slices.Equal(listed, own) {
+		t.Errorf("listed %q, want %q", listed, own)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,6 +102,13 @@ func (r release) String() string {
 		text += ".dirty"
 	}
 	return text
+}
+
+// owns says of the name of a built file whether it is of this version. What follows the version is a "-" in all of them.
+func (r release) owns(name string) bool {
+	return slices.ContainsFunc([]string{"meantime_" + r.String(), "meantime-" + r.String(), "meantime_" + r.apk()}, func(start string) bool {
+		return strings.HasPrefix(name, start+"-")
+	})
 }
 
 // apk is the version for Alpine, which knows only some words and numbers of 32 bits: 1.2.3_rc1, 1.2.3_git20261126_p161628. The hash has no
