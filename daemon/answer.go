@@ -46,6 +46,11 @@ func (d *driver) statusAnswer() (control.Status, error) {
 	if s.Standing != 0 {
 		a.Standing = s.Standing.String()
 	}
+	for _, m := range d.node.Members()[1:] {
+		if m.Master {
+			a.MasterAddr = m.Addr.Addr().String()
+		}
+	}
 	if s.Key != 0 {
 		a.Key = keyName(s.Key)
 	}
@@ -61,30 +66,38 @@ func (d *driver) statusAnswer() (control.Status, error) {
 func (d *driver) membersAnswer() (control.Members, error) {
 	var a control.Members
 	for _, m := range d.node.Members() {
-		c := control.Member{
-			ID: m.ID.String(), Self: m.Self, Master: m.Master, Votes: m.Voice == node.VoiceCounted,
-			Offset: known(m.Offset, m.Measured), Delay: known(m.Delay, m.Measured && !m.Self), Bound: known(m.Bound, m.Measured && !m.Self),
-			Jitter: known(m.Jitter, m.Measured), Word: known(m.Word, m.Word >= 0), Priority: int(m.Priority),
-			Rounds: m.Rounds, Missed: m.Missed,
-		}
-		if m.Self || m.Measured {
-			c.Frequency = new(shortPPM(m.Rate))
-		}
-		if m.Voice != "" && !c.Votes {
-			c.Why = string(m.Voice)
-		}
-		if m.Addr.IsValid() {
-			c.Address = m.Addr.String()
-		}
-		if m.Standing != 0 {
-			c.Standing = m.Standing.String()
-		}
 		if a.Complete = a.Complete || m.Self && m.Master; m.Master && !m.Self {
-			a.Master = c.Address
+			a.Master = m.Addr.Addr().String()
 		}
-		a.Members = append(a.Members, c)
+		a.Members = append(a.Members, memberAnswer(m))
 	}
 	return a, nil
+}
+
+// memberAnswer is one of them. Of a master a slave knows little more than that it is there.
+func memberAnswer(m node.Member) control.Member {
+	c := control.Member{
+		ID: m.ID.String(), Self: m.Self, Master: m.Master, Offset: known(m.Offset, m.Measured), Delay: known(m.Delay, m.Measured && !m.Self),
+		Bound: known(m.Bound, m.Measured && !m.Self), Jitter: known(m.Jitter, m.Measured), Word: known(m.Word, m.Word >= 0),
+	}
+	if m.Voice != "" {
+		if c.Votes = new(m.Voice == node.VoiceCounted); !*c.Votes {
+			c.Why = string(m.Voice)
+		}
+	}
+	if m.Addr.IsValid() {
+		c.Address = m.Addr.String()
+	}
+	if m.Standing != 0 {
+		c.Standing = m.Standing.String()
+	}
+	if m.Self || m.Standing != 0 {
+		c.Frequency, c.Priority, c.Rounds = new(shortPPM(m.Rate)), new(int(m.Priority)), new(m.Rounds)
+	}
+	if m.Standing != 0 && !m.Self {
+		c.Missed = new(m.Missed)
+	}
+	return c
 }
 
 // eventsAnswer is what happened lately.

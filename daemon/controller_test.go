@@ -110,13 +110,17 @@ func TestControlAnswersTrue(t *testing.T) {
 				t.Fatalf("members %+v", a)
 			}
 			slave := a.Members[1]
-			if !slave.Votes || slave.Why != "" || slave.Standing != "voter" || slave.Offset.Duration().Abs() > 20*time.Microsecond ||
+			if !*slave.Votes || slave.Why != "" || slave.Standing != "voter" || slave.Offset.Duration().Abs() > 20*time.Microsecond ||
 				slave.Bound.Duration() < 10*time.Microsecond || *slave.Frequency > -9 || *slave.Frequency < -11 {
 				t.Errorf("the slave: %+v", slave)
 			}
 		})
 		ask(all[1], func() {
 			s, _ := all[1].statusAnswer()
+			a, _ := all[1].membersAnswer()
+			if a.Complete || len(a.Members) != 2 || a.Members[0].Votes != nil || a.Members[1].Priority != nil || a.Master != s.MasterAddr || a.Master == "" {
+				t.Errorf("a slave knows %+v", a)
+			}
 			n, err := all[1].nowAnswer()
 			if err != nil || !n.Synchronised || n.Best.Before(n.Earliest) || n.Latest.Before(n.Best) || n.Clock.Sub(n.Best).Abs() > time.Millisecond {
 				t.Errorf("now %+v, %v", n, err)
@@ -260,9 +264,9 @@ func TestSocketPath(t *testing.T) {
 func TestEvents(t *testing.T) {
 	var e events
 	for i := range keptEvents + 3 {
-		e.add(int64(i), node.Note{Level: node.Info, Text: fmt.Sprint(i), Attrs: []node.Attr{{Key: "for", Value: 1500 * time.Millisecond}}})
+		e.add(instant(int64(i)), node.Note{Level: node.Info, Text: fmt.Sprint(i), Attrs: []node.Attr{{Key: "for", Value: 1500 * time.Millisecond}}})
 	}
-	e.add(0, node.Note{Level: node.Debug, Text: "detail"})
+	e.add(instant(0), node.Note{Level: node.Debug, Text: "detail"})
 	got := e.list()
 	first, last := got.Events[0], got.Events[len(got.Events)-1]
 	if len(got.Events) != keptEvents || got.Lost != 3 || first.Text != "3" || last.Facts["for"] != "1.5s" || first.At.UnixNano() != 3 {

@@ -396,7 +396,7 @@ func (d *driver) perform(e node.Effect) error {
 		d.state.newTerm(e.Term, d.log)
 	case node.Note:
 		logNote(d.log, e)
-		d.events.add(d.sharp.Wall, e)
+		d.events.add(time.Now(), e)
 	}
 	return nil
 }

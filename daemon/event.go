@@ -17,12 +17,12 @@ type events struct {
 	lost uint64
 }
 
-// add files what the node noted at a reading of the clock.
-func (e *events) add(wall int64, n node.Note) {
+// add files what the node noted. A dry run's events are in the host's time, as its log is.
+func (e *events) add(at time.Time, n node.Note) {
 	if n.Level < node.Info {
 		return
 	}
-	event := control.Event{At: instant(wall), Level: levels[n.Level].String(), Text: n.Text, Facts: map[string]string{}}
+	event := control.Event{At: at.UTC(), Level: levels[n.Level].String(), Text: n.Text, Facts: map[string]string{}}
 	for _, a := range n.Attrs {
 		event.Facts[a.Key] = fact(a.Value)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +20,8 @@ type question[T any] struct {
 	use, short, long string
 	ask              func(*control.Client, context.Context) (T, error)
 	show             func(T) string
-	verdict          func(T) error // what a script is to know by the exit code; nil = that there was an answer
+	news             func(shown, now T) (T, bool) // of a list that grows: what is new in it, if anything; nil = shown whole each time
+	verdict          func(T) error                // what a script is to know by the exit code; nil = that there was an answer
 }
 
 // command makes the command.
@@ -56,26 +59,26 @@ func (q question[T]) command(out *ui) *cobra.Command {
 	return command
 }
 
-// watch shows the answer again and again: on a screen in place of the last one, elsewhere one below the other.
+// watch shows the answer again and again: on a screen in place of the last one, elsewhere one below the other. Whoever has answered once is
+// waited for: a daemon that is started again is what one watches for.
 func (q question[T]) watch(ctx context.Context, out *ui, client *control.Client, asJSON bool) error {
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
-	for {
+	var last T
+	for asked := false; ; {
 		answer, err := q.ask(client, ctx)
 		switch {
 		case ctx.Err() != nil:
 			return nil
+		case err != nil && !asked:
+			return err
 		case err != nil:
-			return err
-		case asJSON:
-			err = out.json(answer)
-		case out.terminal():
-			out.redraw(q.show(answer))
+			out.redraw(fmt.Sprintf("%s: asking again\n", err))
 		default:
-			err = out.print(q.show(answer) + "\n")
-		}
-		if err != nil {
-			return err
+			err = q.again(out, last, answer, asked, asJSON)
+			if last, asked = answer, true; err != nil {
+				return err
+			}
 		}
 		select {
 		case <-tick.C:
@@ -83,6 +86,31 @@ func (q question[T]) watch(ctx context.Context, out *ui, client *control.Client,
 			return nil
 		}
 	}
+}
+
+// again shows an answer after the last one: a list that grows by what is new, else all of it.
+func (q question[T]) again(out *ui, last, answer T, asked, asJSON bool) error {
+	if q.news != nil && asked {
+		fresh, any := q.news(last, answer)
+		if !any {
+			return nil
+		}
+		answer = fresh
+	}
+	switch {
+	case asJSON:
+		line, err := json.Marshal(answer)
+		if err != nil {
+			return err
+		}
+		return out.print(string(line) + "\n")
+	case q.news != nil:
+		return out.print(q.show(answer))
+	case out.terminal():
+		out.redraw(q.show(answer))
+		return nil
+	}
+	return out.print(q.show(answer) + "\n")
 }
 
 // configuredSocket is where the daemon of this host answers, as far as its configuration can be read.

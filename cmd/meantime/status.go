@@ -53,16 +53,24 @@ func showStatus(s control.Status) string {
 	case s.Master == s.ID && s.Master != "":
 		line("master", "this host (%s), term %d", s.ID, s.Term)
 	case s.Master != "":
-		line("master", "%s, term %d", s.Master, s.Term)
+		line("master", "%s%s, term %d", s.Master, words(" at ", s.MasterAddr), s.Term)
 	default:
 		line("master", "none known")
 	}
 	line("this host", "%s, role %s%s", s.ID, s.Role, words(", ", s.Standing))
-	line("members", "%d, of which %d vote; within %s of each other", s.Members, s.Voters, short(s.Spread))
-	line("error at most", "%s", short(s.Bound))
+	within := ""
+	if s.Spread != nil {
+		within = "; within " + short(s.Spread) + " of each other"
+	}
+	line("members", "%d, of which %d vote%s", s.Members, s.Voters, within)
+	if s.Bound == nil {
+		line("error at most", "not known yet")
+	} else {
+		line("error at most", "%s", short(s.Bound))
+	}
 	line("to slew", "%s", short(new(-s.Offset)))
 	line("frequency", "%+.3f ppm", s.Frequency)
-	line("stamps", "%s", map[bool]string{true: "kernel", false: "user space, or not measured yet"}[s.KernelStamps])
+	line("stamps", "%s", map[bool]string{true: "kernel", false: "user space, or none exchanged lately"}[s.KernelStamps])
 	line("key", "%s", keyWords(s))
 	line("up", "%v", s.Uptime.Duration().Round(time.Second))
 	if len(s.Dropped) > 0 {
@@ -112,7 +120,11 @@ func newMembersCommand(out *ui) *cobra.Command {
 		use: "members", short: "Show each member of the LAN: its offset, whether it votes, and why not",
 		long: `Show each member of the LAN: its offset, whether it votes, and why not.
 
-Only the master measures all of them. Elsewhere this shows the host itself and where the master is.`,
+Only the master measures all of them. Elsewhere this shows the host itself and where the master is.
+
+The columns: offset of the member's clock from LAN time, and by how much the measurement may be wrong (±); by how much what is measured
+usually changes from one round to the next (jitter); how long packets are under way, there and back (delay); the correction of
+the member's oscillator (ppm).`,
 		ask:  func(c *control.Client, ctx context.Context) (control.Members, error) { return c.Members(ctx) },
 		show: showMembers,
 	}.command(out)
@@ -128,16 +140,6 @@ func showMembers(a control.Members) string {
 		if m.Master {
 			id += "*"
 		}
-		votes := "yes"
-		switch {
-		case m.Votes:
-		case m.Why != "":
-			votes = "no: " + m.Why
-		case m.Standing != "":
-			votes = m.Standing
-		default:
-			votes = unknownValue
-		}
 		frequency := unknownValue
 		if m.Frequency != nil {
 			frequency = fmt.Sprintf("%+.3f", *m.Frequency)
@@ -147,18 +149,31 @@ func showMembers(a control.Members) string {
 			address = "this host"
 		}
 		fmt.Fprintln(table, strings.Join([]string{
-			id, address, short(m.Offset), short(m.Bound), short(m.Jitter), short(m.Delay), frequency, votes,
+			id, address, short(m.Offset), short(m.Bound), short(m.Jitter), short(m.Delay), frequency, voteWords(m),
 		}, "\t"))
 	}
 	_ = table.Flush() // a strings.Builder takes everything
 	switch {
 	case a.Complete:
 	case a.Master != "":
-		fmt.Fprintf(&text, "this host is not the master, which alone measures all: ask at %s\n", a.Master)
+		fmt.Fprintf(&text, "the master alone measures all: ask on %s\n", a.Master)
 	default:
 		text.WriteString("no master is known\n")
 	}
 	return text.String()
+}
+
+// voteWords say whether a member votes.
+func voteWords(m control.Member) string {
+	switch {
+	case m.Votes == nil && m.Standing == "":
+		return unknownValue
+	case m.Votes == nil:
+		return m.Standing
+	case *m.Votes:
+		return "yes"
+	}
+	return "no" + words(": ", m.Why)
 }
 
 func newEventsCommand(out *ui) *cobra.Command {
@@ -166,12 +181,16 @@ func newEventsCommand(out *ui) *cobra.Command {
 		use: "events", short: "Show what happened lately: elections, steps, members that came or lost their vote, disturbances",
 		ask:  func(c *control.Client, ctx context.Context) (control.Events, error) { return c.Events(ctx) },
 		show: showEvents,
+		news: newEvents,
 	}.command(out)
 }
 
 // showEvents is a line for each, oldest first.
 func showEvents(e control.Events) string {
 	var text strings.Builder
+	if len(e.Events) == 0 {
+		return "nothing has happened yet\n"
+	}
 	if e.Lost > 0 {
 		fmt.Fprintf(&text, "(%d older ones are in the log alone)\n", e.Lost)
 	}
@@ -183,6 +202,15 @@ func showEvents(e control.Events) string {
 		text.WriteByte('\n')
 	}
 	return text.String()
+}
+
+// newEvents are those that came after what was shown before.
+func newEvents(shown, now control.Events) (control.Events, bool) {
+	fresh := int(now.Lost) + len(now.Events) - int(shown.Lost) - len(shown.Events)
+	if fresh <= 0 {
+		return now, fresh < 0 // another daemon's
+	}
+	return control.Events{Events: now.Events[max(0, len(now.Events)-fresh):]}, true
 }
 
 // errNoLANTime says that the answer to `meantime now` is this host's clock alone.

@@ -6,8 +6,10 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"meantime/daemon/control"
@@ -25,11 +27,11 @@ func want(t *testing.T, got, text string) {
 
 func TestShowStatus(t *testing.T) {
 	want(t, showStatus(control.Status{
-		ID: "00000000000000a1", Role: "auto", State: "following", Standing: "voter", Master: "00000000000000a2", Term: 7, Members: 5, Voters: 4,
+		ID: "00000000000000a1", Role: "auto", State: "following", Standing: "voter", Master: "00000000000000a2", MasterAddr: "192.0.2.2", Term: 7, Members: 5, Voters: 4,
 		Spread: sec(6789), Offset: control.SecondsOf(-1234567), Bound: sec(13456), Frequency: -12.34567, KernelStamps: true, Key: "0a0b0c0d",
 		KeysHeld: 2, Uptime: control.SecondsOf(90*time.Minute + 400*time.Millisecond), Dropped: map[string]uint64{"stale": 2, "key": 1},
 	}), `state          following: on LAN time
-master         00000000000000a2, term 7
+master         00000000000000a2 at 192.0.2.2, term 7
 this host      00000000000000a1, role auto, voter
 members        5, of which 4 vote; within 6.79µs of each other
 error at most  13.5µs
@@ -44,11 +46,11 @@ dropped        key 1, stale 2
 		`state          listening: no master heard yet (dry run: a virtual clock)
 master         none known
 this host      00000000000000a1, role slave
-members        0, of which 0 vote; within – of each other
-error at most  –
+members        0, of which 0 vote
+error at most  not known yet
 to slew        0s
 frequency      +0.000 ppm
-stamps         user space, or not measured yet
+stamps         user space, or none exchanged lately
 key            none: nothing proves who sends
 up             0s
 `)
@@ -56,21 +58,21 @@ up             0s
 
 func TestShowMembers(t *testing.T) {
 	want(t, showMembers(control.Members{Complete: true, Members: []control.Member{
-		{ID: "00000000000000a1", Self: true, Master: true, Standing: "voter", Votes: true, Offset: sec(-80), Jitter: sec(5), Frequency: new(0.5)},
-		{ID: "00000000000000a2", Address: "192.0.2.2:10526", Standing: "newcomer", Why: "newcomer, being brought to LAN time",
+		{ID: "00000000000000a1", Self: true, Master: true, Standing: "voter", Votes: new(true), Offset: sec(-80), Jitter: sec(5), Frequency: new(0.5)},
+		{ID: "00000000000000a2", Address: "192.0.2.2:10526", Standing: "newcomer", Votes: new(false), Why: "newcomer, being brought to LAN time",
 			Offset: sec(1500 * time.Microsecond), Delay: sec(60 * time.Microsecond), Bound: sec(31 * time.Microsecond), Frequency: new(-40.1234)},
-		{ID: "00000000000000a3", Address: "192.0.2.3:10526", Standing: "voter", Why: "not heard"},
+		{ID: "00000000000000a3", Address: "192.0.2.3:10526", Standing: "voter", Votes: new(false), Why: "not heard"},
 	}}), `id                 address          offset  ±     jitter  delay  ppm      votes
 00000000000000a1*  this host        -80ns   –     5ns     –      +0.500   yes
 00000000000000a2   192.0.2.2:10526  1.5ms   31µs  –       60µs   -40.123  no: newcomer, being brought to LAN time
 00000000000000a3   192.0.2.3:10526  –       –     –       –      –        no: not heard
 `)
-	want(t, showMembers(control.Members{Master: "192.0.2.9:10526", Members: []control.Member{
+	want(t, showMembers(control.Members{Master: "192.0.2.9", Members: []control.Member{
 		{ID: "00000000000000a1", Self: true, Standing: "voter"}, {ID: "00000000000000a9", Master: true, Address: "192.0.2.9:10526"},
 	}}), `id                 address          offset  ±  jitter  delay  ppm  votes
 00000000000000a1   this host        –       –  –       –      –    voter
 00000000000000a9*  192.0.2.9:10526  –       –  –       –      –    –
-this host is not the master, which alone measures all: ask at 192.0.2.9:10526
+the master alone measures all: ask on 192.0.2.9
 `)
 	if text := showMembers(control.Members{Members: []control.Member{{ID: "00000000000000a1", Self: true}}}); !strings.Contains(text, "no master is known") {
 		t.Error(text)
@@ -107,27 +109,67 @@ func TestShort(t *testing.T) {
 	}
 }
 
-// Watching goes on until interrupted, which is no error, and ends with the daemon, which is one.
+// Watching goes on until interrupted, which is no error, and past a daemon that is away for a while; one that never answered is an error.
 func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen strings.Builder
+		ctx, cancel := context.WithCancel(t.Context())
+		planted := errors.New("planted")
+		asked := 0
+		q := question[int]{
+			ask: func(*control.Client, context.Context) (int, error) {
+				switch asked++; asked {
+				case 2:
+					return 0, planted
+				case 4:
+					cancel()
+				}
+				return asked, ctx.Err()
+			},
+			show: func(n int) string { return strings.Repeat("x", n) + "\n" },
+		}
+		if err := q.watch(ctx, &ui{stdout: &seen}, nil, false); err != nil || seen.String() != "x\n\nplanted: asking again\nxxx\n\n" {
+			t.Errorf("%q, %v", seen.String(), err)
+		}
+		q.ask = func(*control.Client, context.Context) (int, error) { return 0, planted }
+		if err := q.watch(t.Context(), &ui{stdout: &seen}, nil, false); !errors.Is(err, planted) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+// Of a list that grows, watching shows what is new, each once; JSON is a line each.
+func TestWatchNews(t *testing.T) {
+	list := func(lost uint64, texts ...string) (e control.Events) {
+		e.Lost = lost
+		for _, text := range texts {
+			e.Events = append(e.Events, control.Event{Level: "INFO", Text: text})
+		}
+		return e
+	}
+	for _, c := range []struct {
+		shown, now control.Events
+		want       []string
+	}{
+		{list(0, "a"), list(0, "a"), nil},
+		{list(0, "a"), list(0, "a", "b", "c"), []string{"b", "c"}},
+		{list(0, "a", "b"), list(1, "b", "c"), []string{"c"}},
+		{list(0, "a", "b"), list(9, "j", "k"), []string{"j", "k"}},
+		{list(5, "f", "g"), list(0, "new"), []string{"new"}}, // another daemon's
+	} {
+		fresh, any := newEvents(c.shown, c.now)
+		var got []string
+		for _, e := range fresh.Events {
+			got = append(got, e.Text)
+		}
+		if any != (c.want != nil) || any && !slices.Equal(got, c.want) {
+			t.Errorf("%v after %v: %v, %v", c.now, c.shown, got, any)
+		}
+	}
 	var seen strings.Builder
-	ctx, cancel := context.WithCancel(t.Context())
-	asked := 0
-	q := question[int]{
-		ask: func(*control.Client, context.Context) (int, error) {
-			if asked++; asked == 2 {
-				cancel()
-			}
-			return asked, ctx.Err()
-		},
-		show: func(n int) string { return strings.Repeat("x", n) + "\n" },
-	}
-	if err := q.watch(ctx, &ui{stdout: &seen}, nil, false); err != nil || seen.String() != "x\n\n" {
+	q := question[control.Events]{show: showEvents, news: newEvents}
+	if err := q.again(&ui{stdout: &seen}, list(0, "a"), list(0, "a", "b"), true, true); err != nil || strings.Count(seen.String(), "\n") != 1 {
 		t.Errorf("%q, %v", seen.String(), err)
-	}
-	planted := errors.New("planted")
-	q.ask = func(*control.Client, context.Context) (int, error) { return 0, planted }
-	if err := q.watch(t.Context(), &ui{stdout: &seen}, nil, false); !errors.Is(err, planted) {
-		t.Errorf("%v", err)
 	}
 }
 

@@ -128,7 +128,7 @@ func hintFor(err error) string {
 	case errors.Is(err, service.ErrNotInstalled):
 		return "`meantime service install` installs it"
 	case errors.Is(err, control.ErrNoDaemon):
-		return "`meantime service start` starts it; --socket names another one's socket, as its key control says"
+		return "`meantime service status` shows whether it runs; --socket asks another one, at the path that it was given as control"
 	case errors.Is(err, control.ErrForbidden):
 		return "ask as root"
 	case errors.Is(err, control.ErrUnknown):

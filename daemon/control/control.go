@@ -27,9 +27,10 @@ type Status struct {
 	Role         string            `json:"role"`  // as configured: auto, slave or master
 	State        string            `json:"state"` // listening, gathering, keeping, following, joining, holdover, panic or holding
 	DryRun       bool              `json:"dry_run"`
-	Standing     string            `json:"standing,omitempty"` // voter, newcomer, …
-	Master       string            `json:"master,omitempty"`   // its id
-	Lineage      string            `json:"lineage,omitempty"`  // of LAN time, since its founding
+	Standing     string            `json:"standing,omitempty"`       // voter, newcomer, …
+	Master       string            `json:"master,omitempty"`         // its id
+	MasterAddr   string            `json:"master_address,omitempty"` // of another host than this
+	Lineage      string            `json:"lineage,omitempty"`        // of LAN time, since its founding
 	Term         uint64            `json:"term"`
 	Round        uint32            `json:"round"`
 	Members      int               `json:"members"`
@@ -54,17 +55,17 @@ type Member struct {
 	Master    bool     `json:"master"`
 	Address   string   `json:"address,omitempty"`
 	Standing  string   `json:"standing,omitempty"`
-	Votes     bool     `json:"votes"`                 // its clock counted in the last round's mean
-	Why       string   `json:"why,omitempty"`         // it did not
-	Offset    *Seconds `json:"offset_s,omitempty"`    // of its clock from LAN time
-	Delay     *Seconds `json:"delay_s,omitempty"`     // there and back
-	Bound     *Seconds `json:"bound_s,omitempty"`     // of the measurement
-	Jitter    *Seconds `json:"jitter_s,omitempty"`    // usual change of what is measured, from round to round
-	Word      *Seconds `json:"own_bound_s,omitempty"` // how far it may be off, by its own word
-	Frequency *float64 `json:"frequency_ppm,omitempty"`
-	Priority  int      `json:"priority"`
-	Rounds    int      `json:"rounds"` // in which it was heard
-	Missed    int      `json:"missed"` // the last so many
+	Votes     *bool    `json:"votes,omitempty"`         // whether its clock counted in the last round's mean
+	Why       string   `json:"why,omitempty"`           // it did not
+	Offset    *Seconds `json:"offset_s,omitempty"`      // of its clock from LAN time
+	Delay     *Seconds `json:"delay_s,omitempty"`       // there and back
+	Bound     *Seconds `json:"bound_s,omitempty"`       // of the measurement
+	Jitter    *Seconds `json:"jitter_s,omitempty"`      // usual change of what is measured, from round to round
+	Word      *Seconds `json:"own_bound_s,omitempty"`   // how far it may be off, by its own word
+	Frequency *float64 `json:"frequency_ppm,omitempty"` // correction of its oscillator
+	Priority  *int     `json:"priority,omitempty"`
+	Rounds    *int     `json:"rounds,omitempty"` // in which it was heard
+	Missed    *int     `json:"missed,omitempty"` // the last so many
 }
 
 // Members are the members, the node that answers first.
@@ -76,7 +77,7 @@ type Members struct {
 
 // Event is something that happened: a change of state, an election, a step, a disturbance.
 type Event struct {
-	At    time.Time         `json:"at"`    // by the host's clock, as it stood
+	At    time.Time         `json:"at"`    // by the host's clock, as it stood; in a dry run, too
 	Level string            `json:"level"` // INFO or WARN
 	Text  string            `json:"text"`
 	Facts map[string]string `json:"facts,omitempty"`
