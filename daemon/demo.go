@@ -94,7 +94,8 @@ const DemoLimit = time.Millisecond
 // DemoResult is what a demo came to.
 type DemoResult struct {
 	Before    time.Duration // disagreement at the start
-	After     time.Duration // median disagreement of the last five seconds
+	After     time.Duration // median disagreement at the end
+	Over      time.Duration // of so long: five seconds, or less if it converged later
 	Within    time.Duration // when it fell below DemoLimit for good; negative if it did not
 	Packets   uint64        // sent by all nodes
 	Dropped   uint64        // received but not used, the nodes' own multicast aside
@@ -292,15 +293,20 @@ func (l *demoLAN) result(views []DemoView) DemoResult {
 		return r
 	}
 	r.Before, r.Last = views[0].Apart, views[len(views)-1]
-	var late []time.Duration
 	for _, v := range views {
-		if r.Last.At-v.At <= 5*time.Second {
-			late = append(late, v.Apart)
-		}
 		if v.Apart >= DemoLimit {
 			r.Within, r.Converged = -1, false
 		} else if !r.Converged {
 			r.Within, r.Converged = v.At, true
+		}
+	}
+	if r.Over = 5 * time.Second; r.Converged {
+		r.Over = min(r.Over, r.Last.At-r.Within)
+	}
+	var late []time.Duration
+	for _, v := range views {
+		if r.Last.At-v.At <= r.Over {
+			late = append(late, v.Apart)
 		}
 	}
 	slices.Sort(late)

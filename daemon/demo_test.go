@@ -149,9 +149,9 @@ func TestDemoResult(t *testing.T) {
 	}{
 		"nothing seen":    {nil, 0, -1},
 		"never":           {[]time.Duration{5 * ms, 4 * ms, 3 * ms}, 4 * ms, -1},
-		"in time":         {[]time.Duration{9 * ms, 4 * ms, 30 * us, 20 * us, 10 * us, 10 * us, 10 * us}, 20 * us, time.Second},
-		"not for good":    {[]time.Duration{5 * ms, 10 * us, 2 * ms, 10 * us}, 2 * ms, 1500 * ms},
-		"at the very end": {[]time.Duration{9 * ms, 7 * ms, 6 * ms, 5 * ms, 10 * us}, 6 * ms, 2 * time.Second},
+		"in time":         {[]time.Duration{9 * ms, 4 * ms, 30 * us, 20 * us, 10 * us, 10 * us, 10 * us}, 10 * us, time.Second},
+		"not for good":    {[]time.Duration{5 * ms, 10 * us, 2 * ms, 10 * us}, 10 * us, 1500 * ms},
+		"at the very end": {[]time.Duration{9 * ms, 7 * ms, 6 * ms, 5 * ms, 10 * us}, 10 * us, 2 * time.Second},
 		"long": {slices.Concat(slices.Repeat([]time.Duration{time.Hour}, 30), slices.Repeat([]time.Duration{300 * us}, 30),
 			slices.Repeat([]time.Duration{20 * us}, 11)), 20 * us, 15 * time.Second},
 	} {

@@ -148,7 +148,7 @@ func minutes(d time.Duration) string {
 func demoSummary(r daemon.DemoResult, seed uint64) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "disagreement before  %s\n", span(r.Before))
-	fmt.Fprintf(&text, "disagreement after   %s (median of the last 5 s)\n", span(r.After))
+	fmt.Fprintf(&text, "disagreement after   %s (median of the last %.3g s)\n", span(r.After), r.Over.Seconds())
 	if r.Converged {
 		fmt.Fprintf(&text, "%-21safter %.1f s, and since\n", "below "+span(daemon.DemoLimit), r.Within.Seconds())
 	} else {
