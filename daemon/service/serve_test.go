@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ var errTest = errors.New("planted by the test")
 // manager is a service manager that keeps what it was told.
 type manager struct {
 	requests chan asked
+	mu       sync.Mutex
 	told     []report
 	err      error
 	ended    chan struct{}
@@ -26,7 +28,11 @@ type manager struct {
 func conducted(run func(ctx context.Context, ready func()) error) *manager {
 	m := &manager{requests: make(chan asked), ended: make(chan struct{})}
 	go func() {
-		m.err = conduct(run, m.requests, func(r report) { m.told = append(m.told, r) })
+		m.err = conduct(run, m.requests, func(r report) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.told = append(m.told, r)
+		})
 		close(m.ended)
 	}()
 	synctest.Wait()
@@ -35,7 +41,10 @@ func conducted(run func(ctx context.Context, ready func()) error) *manager {
 
 func (m *manager) expect(t *testing.T, what string, want ...report) {
 	t.Helper()
-	if synctest.Wait(); !slices.Equal(m.told, want) {
+	synctest.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Equal(slices.Compact(m.told), want) {
 		t.Errorf("%s: told %v, want %v", what, m.told, want)
 	}
 	m.told = nil
@@ -55,7 +64,6 @@ func TestConduct(t *testing.T) {
 		time.Sleep(2200 * time.Millisecond)
 		m.expect(t, "start", report{starting, 0}, report{starting, 1}, report{starting, 2})
 		time.Sleep(10 * time.Second)
-		m.told = slices.Compact(m.told)
 		m.expect(t, "up", report{up, 0})
 		m.requests <- askState
 		m.expect(t, "asked", report{up, 0})
