@@ -293,10 +293,11 @@ func (w *wine) tests(t *testing.T, name string) {
 
 func (w *wine) commandLine(t *testing.T) {
 	w.meantime(t, exitOK, "windows/amd64", "version")
-	w.meantime(t, exitOK, `C:\ProgramData\meantime\meantime.yaml does not exist`, "config", "check")
+	w.meantime(t, exitConfig, "key new", "config", "check")
 	w.meantime(t, exitInsecure, "there is no key|meantime key new", "run")
 	w.meantime(t, exitOK, `C:\ProgramData\meantime\key`, "key", "new")
 	w.meantime(t, exitOK, "", "key", "show-id")
+	w.meantime(t, exitOK, `C:\ProgramData\meantime\meantime.yaml does not exist`, "config", "check")
 	w.meantime(t, exitUnsupported, "SetSystemTimeAdjustmentPrecise is missing|the adjustment has no effect|--dry-run", "run", "--interface", "lo")
 }
 
