@@ -132,12 +132,12 @@ func (c *controller) close() error {
 }
 
 // serve answers until ctx ends.
-func (c *controller) serve(ctx context.Context, d *driver) {
+func (c *controller) serve(ctx context.Context, a *answers) {
 	if c == nil {
 		return
 	}
 	server := http.Server{
-		Handler: d.answers(), MaxHeaderBytes: headerSize, ReadTimeout: readTime, WriteTimeout: writeTime,
+		Handler: a.handler(), MaxHeaderBytes: headerSize, ReadTimeout: readTime, WriteTimeout: writeTime,
 		ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // whoever is being answered asks again
@@ -147,53 +147,98 @@ func (c *controller) serve(ctx context.Context, d *driver) {
 	}
 }
 
-// answers are what can be asked.
-func (d *driver) answers() http.Handler {
+// answers are copies of what a node knows, for whoever asks: the control socket, in Go a control.Source.
+type answers struct {
+	status  copies[control.Status]
+	members copies[control.Members]
+	events  copies[control.Events]
+	now     copies[control.Now]
+}
+
+var _ control.Source = (*answers)(nil)
+
+func (d *driver) answers() *answers {
+	return &answers{
+		status:  copies[control.Status]{driver: d, good: freshFor, make: d.statusAnswer},
+		members: copies[control.Members]{driver: d, good: freshFor, make: d.membersAnswer},
+		events:  copies[control.Events]{driver: d, good: freshFor, make: d.eventsAnswer},
+		now:     copies[control.Now]{driver: d, make: d.nowAnswer}, // an old one would not hold LAN time
+	}
+}
+
+// Status, Members, Events and Now are a control.Source.
+func (a *answers) Status(ctx context.Context) (control.Status, error)   { return a.status.value(ctx) }
+func (a *answers) Members(ctx context.Context) (control.Members, error) { return a.members.value(ctx) }
+func (a *answers) Events(ctx context.Context) (control.Events, error)   { return a.events.value(ctx) }
+func (a *answers) Now(ctx context.Context) (control.Now, error)         { return a.now.value(ctx) }
+
+// handler answers over HTTP.
+func (a *answers) handler() http.Handler {
 	mux := http.NewServeMux()
-	answer(d, mux, control.PathStatus, freshFor, d.statusAnswer)
-	answer(d, mux, control.PathMembers, freshFor, d.membersAnswer)
-	answer(d, mux, control.PathEvents, freshFor, d.eventsAnswer)
-	answer(d, mux, control.PathNow, 0, d.nowAnswer) // an old one would not hold LAN time
+	mux.Handle("GET "+control.PathStatus, &a.status)
+	mux.Handle("GET "+control.PathMembers, &a.members)
+	mux.Handle("GET "+control.PathEvents, &a.events)
+	mux.Handle("GET "+control.PathNow, &a.now)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no "+r.URL.Path+" here")
 	})
 	return mux
 }
 
-// answer has a path answered by what make returns, which runs in the driver's goroutine and copies. Nobody who reads slowly is waited for
-// there, and whoever asks often gets the same copy again, as long as it is good.
-func answer[T any](d *driver, mux *http.ServeMux, path string, good time.Duration, make func() (T, error)) {
-	var copies struct {
-		sync.Mutex
-		at   time.Time
-		body []byte
+// copies hands out what make returns, which runs in the driver's goroutine and copies. Nobody who reads slowly is waited for there, and
+// whoever asks often gets the same copy again, as long as it is good. What is handed out is shared: nobody changes it.
+type copies[T any] struct {
+	driver *driver
+	good   time.Duration
+	make   func() (T, error)
+
+	mutex sync.Mutex
+	at    time.Time // zero before the first
+	last  T
+	text  []byte // the last as JSON; nil = nobody has asked for it
+}
+
+// value is a copy that is good.
+func (c *copies[T]) value(ctx context.Context) (T, error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	return c.fresh(ctx)
+}
+
+// json is the same in JSON.
+func (c *copies[T]) json(ctx context.Context) ([]byte, error) {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	value, err := c.fresh(ctx)
+	if err == nil && c.text == nil {
+		c.text, err = json.Marshal(value)
 	}
-	fresh := func(ctx context.Context) ([]byte, error) {
-		copies.Lock()
-		defer copies.Unlock()
-		if time.Since(copies.at) < good && copies.body != nil {
-			return copies.body, nil
-		}
-		var value T
-		var err error
-		if !d.ask(ctx, func() { value, err = make() }) {
-			return nil, errors.New("it is about to end")
-		}
-		if err == nil {
-			copies.body, err = json.Marshal(value)
-			copies.at = time.Now()
-		}
-		return copies.body, err
+	return c.text, err
+}
+
+// fresh is value for whoever holds the mutex.
+func (c *copies[T]) fresh(ctx context.Context) (value T, err error) {
+	if !c.at.IsZero() && time.Since(c.at) < c.good {
+		return c.last, nil
 	}
-	mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-		body, err := fresh(r.Context())
-		if err != nil {
-			refuse(w, http.StatusServiceUnavailable, err.Error())
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(body) // who asked may be gone
-	})
+	if !c.driver.ask(ctx, func() { value, err = c.make() }) {
+		return value, errors.New("it is about to end")
+	}
+	if err == nil {
+		c.last, c.text, c.at = value, nil, time.Now()
+	}
+	return value, err
+}
+
+// ServeHTTP answers with JSON.
+func (c *copies[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := c.json(r.Context())
+	if err != nil {
+		refuse(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body) // who asked may be gone
 }
 
 // refuse answers with an error.

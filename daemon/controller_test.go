@@ -46,7 +46,7 @@ func controlled(t *testing.T) (socket string, m *member) {
 	m = memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
 	m.start(ctx)
 	served := make(chan struct{})
-	go func() { defer close(served); c.serve(ctx, m.driver) }()
+	go func() { defer close(served); c.serve(ctx, m.answers()) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := m.wait(t); err != nil {
@@ -217,16 +217,15 @@ func TestControlIsNoBurden(t *testing.T) {
 		m := memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
 		m.start(ctx)
 		made := 0
-		mux := http.NewServeMux()
-		answer(m.driver, mux, "/x", freshFor, func() (string, error) { made++; return "text", nil })
-		answer(m.driver, mux, "/bad", freshFor, func() (string, error) { return "", errors.New("planted") })
-		get := func(path string) *httptest.ResponseRecorder {
+		good := &copies[string]{driver: m.driver, good: freshFor, make: func() (string, error) { made++; return "text", nil }}
+		bad := &copies[string]{driver: m.driver, good: freshFor, make: func() (string, error) { return "", errors.New("planted") }}
+		get := func(from http.Handler) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
-			mux.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil))
+			from.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
 			return w
 		}
 		for range 1000 {
-			if w := get("/x"); w.Code != http.StatusOK || w.Body.String() != `"text"` {
+			if w := get(good); w.Code != http.StatusOK || w.Body.String() != `"text"` {
 				t.Fatalf("%d %s", w.Code, w.Body)
 			}
 			time.Sleep(time.Millisecond)
@@ -234,11 +233,11 @@ func TestControlIsNoBurden(t *testing.T) {
 		if made > 11 {
 			t.Errorf("the driver was asked %d times in a second", made)
 		}
-		if w := get("/bad"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "planted") {
+		if w := get(bad); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "planted") {
 			t.Errorf("%d %s", w.Code, w.Body)
 		}
 		endLAN(t, cancel, []*member{m})
-		if w := get("/bad"); w.Code != http.StatusServiceUnavailable {
+		if w := get(bad); w.Code != http.StatusServiceUnavailable {
 			t.Errorf("after the end: %d %s", w.Code, w.Body)
 		}
 	})

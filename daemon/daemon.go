@@ -126,7 +126,8 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var beside sync.WaitGroup
 	beside.Go(func() { d.report(ctx) })
-	beside.Go(func() { d.control.serve(ctx, d) })
+	answers := d.answers()
+	beside.Go(func() { d.control.serve(ctx, answers) })
 	if host {
 		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
 	}

@@ -6,7 +6,10 @@
 // out. An answer other than 200 holds a Refusal.
 package control
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // The paths.
 const (
@@ -20,6 +23,16 @@ const (
 type Refusal struct {
 	Error string `json:"error"`
 }
+
+// Source is whoever knows how a node does: the daemon itself, or a Client of it. What it returns is shared: nobody changes it.
+type Source interface {
+	Status(context.Context) (Status, error)
+	Members(context.Context) (Members, error)
+	Events(context.Context) (Events, error)
+	Now(context.Context) (Now, error)
+}
+
+var _ Source = (*Client)(nil)
 
 // Status is how a node and its LAN do.
 type Status struct {
