@@ -11,6 +11,12 @@ const (
 	// steerEvery is how often the clock is told what is left to slew. On Linux a chunk of phase is taken off by a quarter
 	// each second and ends by itself; rewriting it each second keeps a long slew at its full pace.
 	steerEvery = time.Second
+	// turnLag is how long after the turn of the clock's second that is done. At the turn the kernel adds 500 µs to the largest error it
+	// names (second_overflow in kernel/time/ntp.c), whatever its clock is kept by: told again right after it, it names the real one
+	// nearly all of the time. It sees a turn at its next tick, which is 10 ms later on a kernel of 100 Hz.
+	turnLag = 20 * time.Millisecond
+	// turnSpread keeps the hosts of a LAN, whose seconds turn together, from doing it all at once: they may share processors.
+	turnSpread = 64
 	// firstStep is the phase above which a first synchronisation that may step does: below it, slewing at the default
 	// 500 ppm is done within two seconds and nobody notices.
 	firstStep = int64(time.Millisecond)
@@ -216,7 +222,7 @@ func (n *Node) steer() {
 		n.steerAt = never
 		return
 	}
-	n.steerAt = n.at.Now + steerEvery
+	n.steerAt = n.at.Now + n.untilTurn()
 	frequency, phase := n.steering()
 	n.alarm(phase)
 	n.tell(phase)
@@ -244,6 +250,16 @@ func (n *Node) steer() {
 // steering is what the clock needs to reach the timescale, by the best pair of readings there is.
 func (n *Node) steering() (frequency float64, phase int64) {
 	return n.servo.Steer(n.at.Raw, n.clock.wall(n.at.Raw))
+}
+
+// untilTurn is how long it is until the clock's second has turned.
+func (n *Node) untilTurn() time.Duration {
+	lag := turnLag + time.Duration(n.cfg.ID%turnSpread)*time.Millisecond
+	since := (time.Duration(n.clock.wall(n.at.Raw)) - lag) % steerEvery
+	if since < 0 { // before 1970
+		since += steerEvery
+	}
+	return steerEvery - since
 }
 
 // steers says whether the clock is being steered at present.

@@ -230,3 +230,29 @@ func TestALoneFounderIsLANTime(t *testing.T) {
 		t.Errorf("tells %+v", s[len(s)-1:])
 	}
 }
+
+// TestSteersAfterTheTurn: each second just after the clock's second has turned, when the kernel has made its own addition to the
+// largest error; wherever in the second the rounds are.
+func TestSteersAfterTheTurn(t *testing.T) {
+	for _, late := range []time.Duration{0, 10 * time.Millisecond, 300 * time.Millisecond, 999 * time.Millisecond} {
+		b := newBench(t, RoleSlave, nil)
+		b.after(late)
+		for seq := range uint32(3) {
+			b.packet(masterAddr, adjustOf(seq+1, b.exchange(seq+1), 0, nil))
+		}
+		steers := 0
+		for end := b.now + 10*time.Second; b.now < end; {
+			b.now = b.node.Deadline()
+			if count[Steer](b.give(Tick{})) == 0 {
+				continue
+			}
+			steers++
+			if after := b.now % time.Second; after < turnLag || after > turnLag+turnSpread*time.Millisecond {
+				t.Errorf("rounds %v late: steered %v after the turn", late, after)
+			}
+		}
+		if steers < 9 || steers > 11 {
+			t.Errorf("rounds %v late: steered %d times in 10 s", late, steers)
+		}
+	}
+}

@@ -57,7 +57,7 @@ func misled() map[string]func() (Plan, Limits) {
 				p.Members[i].Meddle = func(effects []node.Effect) []node.Effect {
 					calls++
 					for j, e := range effects {
-						if s, is := e.(node.Steer); is && calls > 1200 {
+						if s, is := e.(node.Steer); is && calls > 1500 {
 							s.Frequency += 5e-6
 							effects[j] = s
 						}
