@@ -14,7 +14,7 @@ func TestHoldoverBoundsAreHonest(t *testing.T) {
 	}{{"wander", 0}, {"temperature", 1}} {
 		t.Run(c.name, func(t *testing.T) {
 			var worst, ratio float64
-			for seed := uint64(1); seed <= 10; seed++ {
+			for seed := uint64(1); seed <= seeds(t, 3); seed++ {
 				o := Default()
 				o.Seed, o.Nodes, o.For, o.Temperature, o.Period = seed, 5, 75*time.Minute, c.temp, time.Hour
 				p := o.Plan()
