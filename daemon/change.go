@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
+	"meantime/configs"
 	"meantime/daemon/control"
 	"meantime/daemon/node"
 	"meantime/netproto"
@@ -37,6 +40,7 @@ var errEnding = httpError{http.StatusServiceUnavailable, "it is about to end"}
 func (d *driver) changes(mux *http.ServeMux) {
 	mux.Handle("POST "+control.PathElection, change(d.elect))
 	mux.Handle("POST "+control.PathStepDown, change(d.stepDown))
+	mux.Handle("POST "+control.PathLog, change(d.setLog))
 }
 
 // change answers a request for one: whoever may make it and says it in JSON is heard.
@@ -146,4 +150,45 @@ func (d *driver) stepDown(ctx context.Context, who caller, s control.StepDown) (
 		return control.Outcome{}, httpError{http.StatusBadRequest, fmt.Sprintf("rest_s is to be from 0 to %v", longestRest.Seconds())}
 	}
 	return d.wish(ctx, node.StepDown{By: who.String(), Rest: s.Rest.Duration()})
+}
+
+// logLevels are the levels that an operator may ask for.
+var logLevels = map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+
+// setLog has the log written otherwise, until the daemon starts anew. The line that says so is written the old way, or, where that
+// was too quiet for it, the new one.
+func (d *driver) setLog(ctx context.Context, who caller, l control.Log) (now control.Log, err error) {
+	s, ok := d.log.Handler().(*logSwitch)
+	if !ok {
+		return now, httpError{http.StatusConflict, "the log of this daemon is somebody else's"}
+	}
+	cfg := s.config()
+	if l.Level != "" {
+		if cfg.Level, ok = logLevels[l.Level]; !ok {
+			return now, httpError{http.StatusBadRequest, fmt.Sprintf("level %q is not known: debug, info, warn or error", l.Level)}
+		}
+	}
+	if l.Format != "" {
+		if cfg.Format = configs.LogFormat(l.Format); cfg.Format != configs.LogText && cfg.Format != configs.LogJSON {
+			return now, httpError{http.StatusBadRequest, fmt.Sprintf("format %q is not known: text or json", l.Format)}
+		}
+	}
+	now = control.Log{Level: strings.ToLower(cfg.Level.String()), Format: string(cfg.Format)}
+	if cfg == s.config() {
+		return now, nil
+	}
+	if !d.ask(ctx, func() {
+		heard := d.log.Enabled(ctx, slog.LevelInfo)
+		note := node.Note{Level: node.Info, Text: "log changed: an operator asked", Attrs: []node.Attr{
+			{Key: "level", Value: now.Level}, {Key: "format", Value: now.Format}, {Key: "by", Value: who.String()}}}
+		if heard {
+			d.say(note)
+		}
+		if s.set(cfg); !heard {
+			d.say(note)
+		}
+	}) {
+		return now, errEnding
+	}
+	return now, nil
 }

@@ -21,10 +21,12 @@ import (
 // has no voice at a founding while another clock is plausible.
 const release = int64(1_793_491_200_000_000_000)
 
-// statusEvery is how often the log shows how the LAN does; the first time comes sooner, for whoever is watching the start.
+// statusEvery is how often the log shows how the LAN does, without anything having changed; the first time comes sooner, for whoever is
+// watching the start. Who looks for faults has it each minute, at level debug.
 const (
-	statusEvery = time.Minute
-	statusFirst = 15 * time.Second
+	statusEvery  = time.Hour
+	statusDetail = time.Minute
+	statusFirst  = 15 * time.Second
 )
 
 // ErrNetwork says that no socket could be opened on the interfaces asked for.
@@ -139,22 +141,26 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	err := d.run(ctx)
 	cancel()
 	beside.Wait()
-	logStatus(d.log, d.status())
+	logStatus(d.log, slog.LevelInfo, d.status())
 	d.log.Info("stopped")
 	return err
 }
 
 // report logs the status now and then.
 func (d *driver) report(ctx context.Context) {
-	wait := statusFirst
+	wait, said := statusFirst, time.Now().Add(-statusEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		wait = statusEvery
-		d.ask(ctx, func() { logStatus(d.log, d.status()) })
+		wait = statusDetail
+		level := slog.LevelDebug
+		if now := time.Now(); now.Sub(said) >= statusEvery {
+			level, said = slog.LevelInfo, now
+		}
+		d.ask(ctx, func() { logStatus(d.log, level, d.status()) })
 	}
 }
 

@@ -403,10 +403,15 @@ func (d *driver) perform(e node.Effect) error {
 	case node.Answer:
 		d.answer = e
 	case node.Note:
-		logNote(d.log, e)
-		d.events.add(time.Now(), e)
+		d.say(e)
 	}
 	return nil
+}
+
+// say writes a note to the log, and files it among what happened.
+func (d *driver) say(n node.Note) {
+	logNote(d.log, n)
+	d.events.add(time.Now(), n)
 }
 
 // send sends a datagram and queues its stamps: the kernel's where it came in time, else the one taken before the send.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,4 +58,17 @@ Root and the daemon's own user may.`,
 		give: func(ctx context.Context, c *control.Client, _ []string) (control.Outcome, error) { return c.Elect(ctx) },
 		show: showOutcome,
 	}.command(out)
+}
+
+// alternatives is how words to choose from stand in a usage line.
+func alternatives(words []string) string { return strings.Join(words, "|") }
+
+// oneOf takes exactly one of some words.
+func oneOf(words []string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 || !slices.Contains(words, args[0]) {
+			return fmt.Errorf("%s takes one of %s", c.Name(), strings.Join(words, ", "))
+		}
+		return nil
+	}
 }
