@@ -41,6 +41,7 @@ func (d *driver) changes(mux *http.ServeMux) {
 	mux.Handle("POST "+control.PathElection, change(d.elect))
 	mux.Handle("POST "+control.PathStepDown, change(d.stepDown))
 	mux.Handle("POST "+control.PathLog, change(d.setLog))
+	mux.Handle("POST "+control.PathTrace, change(d.setTrace))
 }
 
 // change answers a request for one: whoever may make it and says it in JSON is heard.

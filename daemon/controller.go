@@ -222,6 +222,7 @@ func (a *answers) handler() http.Handler {
 	mux.HandleFunc("GET "+control.PathVersion, func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, control.Version{Program: Version, API: control.API})
 	})
+	mux.HandleFunc("GET "+control.PathTrace, a.driver.stream)
 	a.driver.changes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no "+r.Method+" "+r.URL.Path+" here")

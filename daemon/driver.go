@@ -66,7 +66,8 @@ type driver struct {
 	state *state
 	trace *trace
 	watch func(node.Effect) // sees every effect; nil = nobody looks
-	heed  func(node.Input)  // sees every input before the node does; nil = nobody looks
+	tap   tap
+	heed  func(node.Input) // sees every input before the node does; nil = nobody looks
 
 	gate    *gate
 	group   uint32
@@ -168,6 +169,7 @@ func (d *driver) run(ctx context.Context) error {
 		readers.Go(func() { d.await(ctx, notice) })
 	}
 	err := d.loop(ctx, failed)
+	d.tap.silence()
 	d.notify.stopping()
 	if err == nil {
 		err = d.handle(func(node.Moment) node.Input { return node.Stop{} })
@@ -361,7 +363,7 @@ func (d *driver) once(at node.Moment, in node.Input) error {
 	if d.heed != nil {
 		d.heed(in)
 	}
-	for _, e := range d.node.Handle(at, in) {
+	for _, e := range d.tapIn(at, in) {
 		if err := d.perform(e); err != nil {
 			return err
 		}
@@ -416,6 +418,7 @@ func (d *driver) say(n node.Note) {
 
 // send sends a datagram and queues its stamps: the kernel's where it came in time, else the one taken before the send.
 func (d *driver) send(s node.Send) {
+	d.tapOut(s)
 	var sent []udp.Sent
 	var err error
 	if s.Group {
