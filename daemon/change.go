@@ -180,13 +180,12 @@ func (d *driver) setLog(ctx context.Context, who caller, l control.Log) (now con
 	}
 	if !d.ask(ctx, func() {
 		heard := d.log.Enabled(ctx, slog.LevelInfo)
-		note := node.Note{Level: node.Info, Text: "log changed: an operator asked", Attrs: []node.Attr{
-			{Key: "level", Value: now.Level}, {Key: "format", Value: now.Format}, {Key: "by", Value: who.String()}}}
+		changed := note(node.Info, "log changed: an operator asked", "level", now.Level, "format", now.Format, "by", who.String())
 		if heard {
-			d.say(note)
+			d.say(changed)
 		}
 		if s.set(cfg); !heard {
-			d.say(note)
+			d.say(changed)
 		}
 	}) {
 		return now, errEnding

@@ -101,8 +101,8 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return errors.Join(err, conn.Close(), d.trace.close())
 	}
 	frequency, _, from := startFrequency(clock, st.drift)
-	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
-		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from)
+	d.say(note(node.Info, "running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
+		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from, "version", Version))
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
 }
 
@@ -132,7 +132,7 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	beside.Go(func() { d.control.serve(ctx, answers) })
 	if host {
 		beside.Go(func() {
-			watchBeside(ctx, rivals, d.log, func(found []rival) { d.ask(ctx, func() { d.rivals = found }) })
+			watchBeside(ctx, rivals, d.log, func(found []rival) { d.ask(ctx, func() { d.beside(found) }) })
 		})
 	}
 	if d.keys != nil {

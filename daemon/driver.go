@@ -461,7 +461,7 @@ func (d *driver) collect(sent []udp.Sent, wait time.Duration) {
 func (d *driver) refresh() {
 	changes, err := d.link.Refresh()
 	for _, c := range changes {
-		logChange(d.log, c)
+		d.say(changeNote(c))
 	}
 	if err != nil && d.sendErr.allow() {
 		d.log.Warn("looking at the network interfaces failed", "err", err)

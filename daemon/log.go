@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -161,13 +162,21 @@ func dropReasons(drops node.Drops) slog.Attr {
 	return slog.Group("dropped_for", counts...)
 }
 
-// logChange writes that an interface came, went or failed.
-func logChange(log *slog.Logger, c udp.Change) {
+// changeNote says that an interface came, went or failed.
+func changeNote(c udp.Change) node.Note {
 	if c.Err != nil {
-		log.Warn("interface "+c.Kind.String(), "interface", c.Name, "err", c.Err)
-		return
+		return note(node.Warn, "interface "+c.Kind.String(), "interface", c.Name, "err", c.Err)
 	}
-	log.Info("interface "+c.Kind.String(), "interface", c.Name)
+	return note(node.Info, "interface "+c.Kind.String(), "interface", c.Name)
+}
+
+// note is what the daemon itself has to say, with names and values in turn.
+func note(level node.Level, text string, pairs ...any) node.Note {
+	n := node.Note{Level: level, Text: text}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		n.Attrs = append(n.Attrs, node.Attr{Key: fmt.Sprint(pairs[i]), Value: pairs[i+1]})
+	}
+	return n
 }
 
 // logFindings writes what a clock has found out about itself since it was last asked.

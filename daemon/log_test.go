@@ -132,8 +132,8 @@ func TestStatusLine(t *testing.T) {
 // An interface that fails is a warning and says why.
 func TestChangeLine(t *testing.T) {
 	got := logged(t, configs.Log{}, func(log *slog.Logger) {
-		logChange(log, udp.Change{Name: "eth0", Kind: udp.Joined})
-		logChange(log, udp.Change{Name: "eth1", Kind: udp.Left, Err: errors.New("it is down")})
+		logNote(log, changeNote(udp.Change{Name: "eth0", Kind: udp.Joined}))
+		logNote(log, changeNote(udp.Change{Name: "eth1", Kind: udp.Left, Err: errors.New("it is down")}))
 	})
 	want := []string{`level=INFO msg="interface joined" interface=eth0`, `level=WARN msg="interface left" interface=eth1 err="it is down"`}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

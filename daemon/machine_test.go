@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -53,5 +54,17 @@ func TestInterference(t *testing.T) {
 	}
 	if got := d.interference(now.Add(foreignForget + 1)); len(got) != 1 {
 		t.Errorf("a minute later: %q", got)
+	}
+}
+
+// Other time programs that come and go are events; what the start has found is one, too.
+func TestBesideIsAnEvent(t *testing.T) {
+	d := &driver{log: slog.New(slog.DiscardHandler)}
+	d.beside(nil)
+	d.beside([]rival{{name: "chronyd", pid: 7, remedy: "stop it"}})
+	d.beside(nil)
+	e := d.events.list().Events
+	if len(e) != 2 || e[0].Level != "WARN" || e[0].Facts["daemons"] != "chronyd (process 7)" || e[1].Facts["was"] != "chronyd (process 7)" {
+		t.Errorf("%+v", e)
 	}
 }

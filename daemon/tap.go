@@ -188,7 +188,7 @@ func (d *driver) logPackets(who caller, on bool) (control.Outcome, error) {
 	case !on:
 		t.log()
 		t.log = nil
-		d.say(node.Note{Level: node.Info, Text: "trace off: an operator asked", Attrs: []node.Attr{{Key: "by", Value: who.String()}}})
+		d.say(note(node.Info, "trace off: an operator asked", "by", who.String()))
 		return control.Outcome{Text: "packets are in the log no longer"}, nil
 	}
 	reader := t.join()
@@ -197,7 +197,7 @@ func (d *driver) logPackets(who caller, on bool) (control.Outcome, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	t.log = cancel
-	d.say(node.Note{Level: node.Info, Text: "trace on: an operator asked", Attrs: []node.Attr{{Key: "by", Value: who.String()}}})
+	d.say(note(node.Info, "trace on: an operator asked", "by", who.String()))
 	t.writing.Go(func() {
 		defer t.leave(reader)
 		for {
