@@ -100,10 +100,16 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return errors.Join(err, conn.Close(), d.trace.close())
 	}
-	frequency, _, from := startFrequency(clock, st.drift)
-	d.say(note(node.Info, "running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
-		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from, "version", Version))
+	d.introduce(cfg, n.Ring.Newest())
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
+}
+
+// introduce tells what begins to run.
+func (d *driver) introduce(cfg configs.Config, key uint32) {
+	frequency, _, from := startFrequency(d.clock, d.state.drift)
+	d.say(note(node.Info, "running", "role", string(cfg.Role), "id", d.state.id.String(), "group", cfg.Group, "key", keyName(key),
+		"clock", d.clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll,
+		"frequency_ppm", shortPPM(frequency), "frequency_from", from, "version", Version))
 }
 
 // holdState opens what is kept over restarts, and keeps others away from it until leave is called.
