@@ -225,7 +225,7 @@ var ill = []struct {
 	{"multicast", Fail, "no route", func(_ *testing.T, h *host) { h.loopFails = errors.New("no route") }},
 	{"multicast", Skip, "macOS", func(_ *testing.T, h *host) { h.loopFails, h.System = errors.New("no route"), "darwin" }},
 
-	{"masters heard", Pass, "10.0.0.2.*master 2222222222222222, term 3, 5 members, a poll each 1s, key [0-9a-f]{8}", func(*testing.T, *host) {}},
+	{"masters heard", Pass, "10.0.0.2.*master 2222222222222222, term 3, members 5, a poll each 1s, key [0-9a-f]{8}", func(*testing.T, *host) {}},
 	{"masters heard", Pass, "this host.*master 1111111111111111", func(t *testing.T, h *host) { h.hears(t, ownID, 1, "", nil) }},
 	{"masters heard", Pass, "of a dry run", func(t *testing.T, h *host) {
 		h.hears(t, 7, 1, "", func(p *netproto.Header) { p.Flags |= netproto.FlagDry })

@@ -194,7 +194,7 @@ func (m *Machine) findings(h heard, own netproto.ID) (list []Finding) {
 		} else {
 			lineages[x.lineage] = true
 		}
-		list = append(list, pass("master %v%s, term %d, %d members, a poll each %v, key %s", x.id, dry, x.term, x.members, x.interval,
+		list = append(list, pass("master %v%s, term %d, members %d, a poll each %v, key %s", x.id, dry, x.term, x.members, x.interval,
 			nameOfKey(x.key)).about(who))
 	}
 	if len(lineages) > 1 {

@@ -266,7 +266,7 @@ func (m *Machine) stamped(took []time.Duration, received, sent int) Finding {
 		return "the program"
 	}
 	text := fmt.Sprintf("received packets are stamped by %s, sent ones by %s; over loopback %v, jitter %v", who(received), who(sent),
-		took[n/2].Round(100*time.Nanosecond), (took[n*3/4] - took[n/4]).Round(100*time.Nanosecond))
+		took[n/2].Round(10*time.Nanosecond), (took[n*3/4] - took[n/4]).Round(10*time.Nanosecond))
 	if m.System == "linux" && (received <= n/2 || sent <= n/2) {
 		advice := "kernel stamps are some 10 times as steady; this kernel or its sandbox gives none"
 		if !m.Config.KernelStamps {
