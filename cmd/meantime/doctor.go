@@ -35,7 +35,8 @@ harm: no packet leaves the host but the reports by which it joins the multicast 
 unless --try-clock asks for that.
 
 Each line is pass, warn (works, but not well or not for certain), fail (does not work so) or skip (not to be told here, and why). As
-root it sees most. Exit code 1 says that something failed; warnings leave it at 0.
+root it sees most. Exit code 1 says that something failed; warnings leave it at 0. --json gives the worst verdict, counts, and of each
+line group, check, subject (which of several), verdict, found and advice.
 
 With --try-clock, as root and while nothing else keeps the clock, it runs the clock 100 ppm faster for two seconds and as
 much slower for two, looks by the raw oscillator at what becomes of that, and puts the rate back to the last bit. In the meantime the

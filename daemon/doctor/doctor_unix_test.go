@@ -70,6 +70,7 @@ var ill = []struct {
 }{
 	{"configuration", Fail, "poll: 5 has no unit.*write 5s", func(_ *testing.T, h *host) { _, h.Problems = configs.Parse("f", []byte("poll: 5")) }},
 	{"configuration", Fail, "cannot be read; the rest is looked at with the defaults", func(_ *testing.T, h *host) { h.Problems = errors.New("cannot be read") }},
+	{"configuration", Skip, "may not read /etc/meantime/meantime.yaml.*root", func(_ *testing.T, h *host) { h.Problems, h.User = fs.ErrPermission, 1000 }},
 	{"configuration", Pass, "does not exist: the defaults hold", func(_ *testing.T, h *host) { h.File = "" }},
 
 	{"key", Warn, "anyone on the network.*insecure", func(_ *testing.T, h *host) { h.rings = nil }},
@@ -489,5 +490,41 @@ func TestHere(t *testing.T) {
 	}
 	if m.Config.Address != netip.MustParseAddrPort("239.255.52.5:10525") || !m.exists("/") {
 		t.Errorf("address %v, root: %v", m.Config.Address, m.exists("/"))
+	}
+}
+
+// TestReadme: what the README shows is what is said.
+func TestReadme(t *testing.T) {
+	h := newHost(t)
+	h.counts("hpet", "hpet tsc")
+	h.hears(t, 7, 2, "", nil)
+	var said strings.Builder
+	for _, f := range examine(t, h).Findings {
+		text := f.Found
+		if f.Subject != "" {
+			text = f.Subject + ": " + text
+		}
+		fmt.Fprintf(&said, "  %s  %-15s  %s\n", f.Verdict, f.Check, text)
+		if f.Advice != "" {
+			fmt.Fprintf(&said, "%25sdo: %s\n", "", f.Advice)
+		}
+	}
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(readme), "Of some thirty lines:\n\n```\n")
+	block, _, _ = strings.Cut(block, "```")
+	shown := 0
+	for line := range strings.Lines(block) {
+		if !strings.HasPrefix(line, "  ") {
+			continue // a heading
+		}
+		if shown++; !strings.Contains(said.String(), line) {
+			t.Errorf("nobody says %q of\n%s", line, said.String())
+		}
+	}
+	if shown < 5 {
+		t.Errorf("%d lines are shown: the test looks at nothing", shown)
 	}
 }

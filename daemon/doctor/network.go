@@ -189,30 +189,9 @@ const (
 // testGroup is nobody's but these tests': another address than a daemon's on this host's loopback.
 var testGroup = netip.MustParseAddr("239.255.52.6")
 
-// loopback opens sockets on loopback, which close by themselves.
-func (m *Machine) loopback(ctx context.Context) (conn Conn, lo udp.Candidate, err error) {
-	cfg := m.udpConfig()
-	cfg.Group, cfg.Unicast = netip.AddrPortFrom(testGroup, m.Config.Address.Port()), 0
-	cfg.Interfaces = nil
-	all, err := m.Survey(cfg)
-	if err != nil {
-		return nil, lo, err
-	}
-	at := slices.IndexFunc(all, func(c udp.Candidate) bool { return c.Loopback })
-	if at < 0 {
-		return nil, lo, errors.New("there is no loopback interface")
-	}
-	cfg.Interfaces = []string{all[at].Name}
-	if conn, err = m.Bind(cfg); err != nil {
-		return nil, lo, err
-	}
-	m.Sleep(ctx, warmUp)
-	return conn, all[at], nil
-}
-
-// checkStamps sends packets to itself and looks at who stamps them, and how steadily.
-func checkStamps(ctx context.Context, m *Machine) []Finding {
-	conn, lo, err := m.loopback(ctx)
+// onLoopback has sockets on loopback looked at, which close by themselves after a while.
+func (m *Machine) onLoopback(ctx context.Context, look func(conn Conn, lo int) Finding) []Finding {
+	conn, lo, err := m.loopback()
 	if err != nil {
 		problem, advice := told(err, "bring loopback up: `ip link set lo up`")
 		return []Finding{fail(advice, "%s", problem)}
@@ -220,28 +199,53 @@ func checkStamps(ctx context.Context, m *Machine) []Finding {
 	defer conn.Close()
 	end := time.AfterFunc(testTime, func() { _ = conn.Close() })
 	defer end.Stop()
-	var took []time.Duration
-	received, sent := 0, 0
-	buf := make([]byte, 64)
-	for range testPackets {
-		s, err := conn.Send([]byte("doctor"), conn.LocalAddr(), lo.Index)
-		if err != nil {
-			break
-		}
-		for _, late := range conn.Stamps(nil, 2*time.Millisecond) {
-			if late.Token == s.Token {
-				s = late
-			}
-		}
-		p, err := conn.ReceiveUnicast(buf)
-		if err != nil {
-			break
-		}
-		took = append(took, time.Duration(p.Stamp-s.Stamp))
-		received += count(p.Kernel)
-		sent += count(s.Kernel)
+	m.Sleep(ctx, warmUp)
+	return []Finding{look(conn, lo)}
+}
+
+// loopback opens sockets on the loopback interface of an index.
+func (m *Machine) loopback() (conn Conn, index int, err error) {
+	cfg := m.udpConfig()
+	cfg.Group, cfg.Unicast, cfg.Interfaces = netip.AddrPortFrom(testGroup, m.Config.Address.Port()), 0, nil
+	all, err := m.Survey(cfg)
+	if err != nil {
+		return nil, 0, err
 	}
-	return []Finding{m.stamped(took, received, sent)}
+	at := slices.IndexFunc(all, func(c udp.Candidate) bool { return c.Loopback })
+	if at < 0 {
+		return nil, 0, errors.New("there is no loopback interface")
+	}
+	cfg.Interfaces = []string{all[at].Name}
+	conn, err = m.Bind(cfg)
+	return conn, all[at].Index, err
+}
+
+// checkStamps sends packets to itself and looks at who stamps them, and how steadily.
+func checkStamps(ctx context.Context, m *Machine) []Finding {
+	return m.onLoopback(ctx, func(conn Conn, lo int) Finding {
+		var took []time.Duration
+		received, sent := 0, 0
+		buf := make([]byte, 64)
+		for range testPackets {
+			s, err := conn.Send([]byte("doctor"), conn.LocalAddr(), lo)
+			if err != nil {
+				break
+			}
+			for _, late := range conn.Stamps(nil, 2*time.Millisecond) {
+				if late.Token == s.Token {
+					s = late
+				}
+			}
+			p, err := conn.ReceiveUnicast(buf)
+			if err != nil {
+				break
+			}
+			took = append(took, time.Duration(p.Stamp-s.Stamp))
+			received += count(p.Kernel)
+			sent += count(s.Kernel)
+		}
+		return m.stamped(took, received, sent)
+	})
 }
 
 func count(b bool) int {
@@ -279,24 +283,19 @@ func (m *Machine) stamped(took []time.Duration, received, sent int) Finding {
 
 // checkLoop sends one packet to a group on loopback, with a hop limit of 0, and waits for it to come back.
 func checkLoop(ctx context.Context, m *Machine) []Finding {
-	conn, _, err := m.loopback(ctx)
-	if err != nil {
-		problem, advice := told(err, "bring loopback up: `ip link set lo up`")
-		return []Finding{fail(advice, "%s", problem)}
-	}
-	defer conn.Close()
-	end := time.AfterFunc(testTime, func() { _ = conn.Close() })
-	defer end.Stop()
-	if _, err := conn.SendGroup([]byte("doctor")); err != nil {
-		if m.System == "darwin" {
-			return []Finding{skip("", "macOS sends no multicast on loopback")}
+	return m.onLoopback(ctx, func(conn Conn, _ int) Finding {
+		_, err := conn.SendGroup([]byte("doctor"))
+		if err != nil && m.System == "darwin" {
+			return skip("", "macOS sends no multicast on loopback")
 		}
-		problem, advice := told(err, "look for a firewall that filters loopback")
-		return []Finding{fail(advice, "%s", problem)}
-	}
-	if _, err := conn.ReceiveGroup(make([]byte, 64)); err != nil {
-		return []Finding{fail("look for a firewall that filters loopback, and for `ip rule` that leads 239.255.52.6 elsewhere",
-			"a packet to a group on loopback does not come back")}
-	}
-	return []Finding{pass("a packet to a group comes back on loopback")}
+		if err != nil {
+			problem, advice := told(err, "look for a firewall that filters loopback")
+			return fail(advice, "%s", problem)
+		}
+		if _, err := conn.ReceiveGroup(make([]byte, 64)); err != nil {
+			return fail("look for a firewall that filters loopback, and for an `ip rule` that leads "+testGroup.String()+" elsewhere",
+				"a packet to a group on loopback does not come back")
+		}
+		return pass("a packet to a group comes back on loopback")
+	})
 }

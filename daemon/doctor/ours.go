@@ -24,6 +24,8 @@ func checkConfiguration(_ context.Context, m *Machine) (list []Finding) {
 			list = append(list, fail("write "+p.Write, "%s", strings.TrimSuffix(p.String(), "; write "+p.Write)))
 		}
 		return list
+	case errors.Is(m.Problems, fs.ErrPermission) && m.User != 0:
+		return []Finding{skip("run it as root", "this user may not read %s; the rest is looked at with the defaults", m.File)}
 	case m.Problems != nil:
 		problem, advice := told(m.Problems, "run it as a user who may read the file")
 		return []Finding{fail(advice, "%s; the rest is looked at with the defaults", problem)}
@@ -144,7 +146,7 @@ func checkDaemon(ctx context.Context, m *Machine) []Finding {
 	case m.Config.Control == "":
 		return []Finding{skip("", "no daemon can be asked: control is empty in the configuration")}
 	case errors.Is(err, control.ErrForbidden):
-		return []Finding{skip("run it as root", "one runs, and this user may not ask it")}
+		return []Finding{skip("run it as root", "this user may not ask at %s", m.Config.Control)}
 	case errors.Is(err, control.ErrNoDaemon):
 		problem, _ := told(err, "")
 		return []Finding{warn("`meantime service start`, or see what `meantime service logs` says", "%s", problem)}
