@@ -170,6 +170,7 @@ var ill = []struct {
 	{"trial", Warn, "too coarse to tell", func(_ *testing.T, h *host) { h.TryClock, h.clock.noise = true, 1_000_000 }},
 	{"trial", Fail, `found at -12.500 ppm and put back, but it is at -112.500 ppm`, func(_ *testing.T, h *host) { h.TryClock, h.clock.forgetful = true, true }},
 	{"trial", Fail, "sandbox", func(_ *testing.T, h *host) { h.TryClock, h.clock.refuse = true, errors.New("refused") }},
+	{"trial", Fail, "another program, which is not seen here.*left its way", func(_ *testing.T, h *host) { h.TryClock, h.clock.meddler = true, 7e-6 }},
 	{"trial", Skip, "another meantime keeps", func(_ *testing.T, h *host) { h.borrowed(daemon.ErrClockHeld) }},
 	{"trial", Skip, "not allowed", func(_ *testing.T, h *host) { h.borrowed(sysclock.ErrPermission) }},
 	{"trial", Fail, "broken", func(_ *testing.T, h *host) { h.borrowed(errors.New("broken")) }},
@@ -369,6 +370,15 @@ func TestBrokenOff(t *testing.T) {
 	}
 	if h.clock.by != 0 || !released {
 		t.Errorf("left %+.0f ppm off, given back: %v", h.clock.by*1e6, released)
+	}
+}
+
+// TestMeddled: a trial that meets another writer leaves it what it has written.
+func TestMeddled(t *testing.T) {
+	h := newHost(t)
+	h.TryClock, h.clock.meddler = true, 7e-6
+	if examine(t, h); !near(h.clock.by, trialRate+7e-6) {
+		t.Errorf("left %+.0f ppm off", h.clock.by*1e6)
 	}
 }
 

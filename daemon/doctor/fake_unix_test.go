@@ -142,8 +142,9 @@ type fakeClock struct {
 	noise       float64 // ns, back and forth
 	reads       int
 	backward    bool
-	refuse      error // of Shift
-	forgetful   bool  // does not go back
+	refuse      error   // of Shift
+	forgetful   bool    // does not go back
+	meddler     float64 // what another program adds to its frequency, in the midst of a trial
 	unshiftable bool
 }
 
@@ -156,6 +157,9 @@ func (c *fakeClock) Read() (sysclock.Reading, error) {
 	c.reads++
 	if c.backward && c.reads == 7 {
 		c.raw -= 5000
+	}
+	if c.by != 0 && c.reads == readings+20 {
+		c.by += c.meddler
 	}
 	c.run(time.Microsecond)
 	wall := c.wall + c.noise*math.Sin(float64(c.reads*c.reads))
