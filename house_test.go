@@ -44,7 +44,8 @@ var rooms = map[string]room{
 	"": {}, // these tests
 	"cmd/meantime": {
 		imports: []string{"meantime/cmd/picture", "meantime/configs", "meantime/daemon", "meantime/daemon/control", "meantime/daemon/service",
-			"meantime/daemon/sim", "meantime/sysclock", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/term"},
+			"meantime/daemon/doctor", "meantime/daemon/sim", "meantime/sysclock", "github.com/spf13/cobra", "github.com/spf13/pflag",
+			"golang.org/x/term"},
 		prints: "ui.go",
 	},
 	"cmd/lab": {
@@ -65,7 +66,11 @@ var rooms = map[string]room{
 			"kernel.org/pub/linux/libs/security/libcap/cap"},
 		unsafe: true,
 	},
-	"daemon/control":  {}, // a client of the daemon's has nothing of the daemon in it
+	"daemon/control": {}, // a client of the daemon's has nothing of the daemon in it
+	"daemon/doctor": { // looks on, and starts neither a goroutine nor a program
+		imports: []string{"meantime/configs", "meantime/daemon", "meantime/daemon/control", "meantime/netproto", "meantime/netproto/udp",
+			"meantime/sysclock", "golang.org/x/sys"},
+	},
 	"daemon/election": {pure: true},
 	"daemon/service": { // no socket, no clock, no node: what a running daemon has no use for
 		imports:    []string{"meantime/configs", "meantime/packaging", "github.com/kardianos/service", "golang.org/x/sys"},

@@ -64,6 +64,18 @@ func remedies(rivals []rival) string {
 	return strings.Join(all, ", ")
 }
 
+// Rival is another program that sets this host's clock, and what to do about it.
+type Rival struct{ Name, Remedy string }
+
+// Rivals are the other time daemons that run on this host, as far as can be seen; the error says that it could not be.
+func Rivals() (list []Rival, err error) {
+	found, err := rivals()
+	for _, r := range found {
+		list = append(list, Rival{r.String(), r.remedy})
+	}
+	return list, err
+}
+
 // alone refuses a clock that another daemon sets, or only warns where the operator has said so. A list of processes that
 // cannot be read proves nothing.
 func alone(look func() ([]rival, error), beside bool, log *slog.Logger) error {

@@ -186,15 +186,27 @@ func openClock(cfg configs.Config, look func() ([]rival, error), log *slog.Logge
 	if err := alone(look, cfg.Beside, log); err != nil {
 		return nil, nil, err
 	}
-	release, err = lockClock()
-	if err != nil {
+	return openLocked(lockClock)
+}
+
+// openLocked opens the real clock under a lock.
+func openLocked(lock func() (func() error, error)) (clock sysclock.Clock, release func() error, err error) {
+	if release, err = lock(); err != nil {
 		return nil, nil, err
 	}
-	clock, err = sysclock.Open()
-	if err != nil {
+	if clock, err = sysclock.Open(); err != nil {
 		return nil, nil, errors.Join(err, release())
 	}
 	return clock, release, nil
+}
+
+// BorrowClock opens this host's clock for a moment, if nobody keeps it, and keeps daemons away until release, which leaves nothing behind.
+// Closing the clock is the caller's.
+func BorrowClock() (clock sysclock.Clock, release func() error, err error) {
+	if err := alone(rivals, false, slog.New(slog.DiscardHandler)); err != nil {
+		return nil, nil, err
+	}
+	return openLocked(lockBriefly)
 }
 
 // stateDir is where state is kept: nowhere in a dry run that does not say where.

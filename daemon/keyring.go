@@ -66,8 +66,14 @@ func openKeys(cfg configs.Config, log *slog.Logger) (*keyring, error) {
 
 // CheckKeys says why a daemon could not use the keys that a configuration asks for; nil also where it asks for none.
 func CheckKeys(cfg configs.Config) error {
-	_, err := openKeys(cfg, slog.New(slog.DiscardHandler))
+	_, err := Keys(cfg)
 	return err
+}
+
+// Keys are those that a daemon would use by a configuration: nil, the null key, where it asks for none.
+func Keys(cfg configs.Config) (*netproto.Ring, error) {
+	k, err := openKeys(cfg, slog.New(slog.DiscardHandler))
+	return k.held(), err
 }
 
 // warnInsecure says at each start what insecure means, and that it wins over a key.

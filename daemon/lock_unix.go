@@ -38,14 +38,47 @@ func lockFile(path string) (func() error, error) {
 	if err != nil {
 		return nil, lockError(err)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	return lockOpen(f, path)
+}
+
+// lockOpen locks a file that was opened at a path.
+func lockOpen(f *os.File, path string) (func() error, error) {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, errors.Join(fmt.Errorf("%w (its lock is %s): stop it first", ErrClockHeld, path), f.Close())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), f.Close())
 	}
+	mine, mineErr := f.Stat()
+	now, err := os.Stat(path)
+	if mineErr != nil || err != nil || !os.SameFile(mine, now) { // somebody who held it only for a moment has taken it away (lockBriefly)
+		return nil, errors.Join(fmt.Errorf("%w (its lock %s was changing hands): try again", ErrClockHeld, path), f.Close())
+	}
 	return f.Close, nil // closing gives the lock back; the file stays, since removing it would let two in
+}
+
+// lockBriefly is lockClock for whoever is not the service: root's file in root's folder would be in the way of the service's user, so
+// what was not there before is taken away again. Whoever has opened the file meanwhile finds that out (lockFile).
+func lockBriefly() (release func() error, err error) { return lockFileBriefly(lockPath()) }
+
+func lockFileBriefly(path string) (func() error, error) {
+	var made []string
+	for _, name := range []string{path, filepath.Dir(path)} {
+		if _, err := os.Lstat(name); errors.Is(err, fs.ErrNotExist) {
+			made = append(made, name)
+		}
+	}
+	release, err := lockFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return func() error {
+		for _, name := range made {
+			_ = os.Remove(name) // a folder that holds something by now stays
+		}
+		return release()
+	}, nil
 }
 
 // lockState takes the lock on a state directory, likewise. It is on the folder itself, so that no file has to be handed on with it; where

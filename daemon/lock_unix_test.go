@@ -46,6 +46,52 @@ func TestLock(t *testing.T) {
 	}
 }
 
+// Who holds the lock for a moment only leaves nothing behind that was not there before, and lets nobody in beside another who came through
+// a file that is gone.
+func TestLockBriefly(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "run", "clock.lock")
+	brief, err := lockFileBriefly(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockFile(path); !errors.Is(err, ErrClockHeld) {
+		t.Errorf("beside it: %v", err)
+	}
+	late, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := brief(); err != nil {
+		t.Error(err)
+	}
+	if _, err := lockOpen(late, path); !errors.Is(err, ErrClockHeld) {
+		t.Errorf("through the file that is gone: %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	release, err := lockFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lockFileBriefly(path); !errors.Is(err, ErrClockHeld) {
+		t.Errorf("beside a daemon: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+	if brief, err = lockFileBriefly(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := brief(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("a file that was there is gone: %v", err)
+	}
+}
+
 // Who may not make the lock file, or not open it, may not set the clock, and is told what to do.
 func TestLockPermission(t *testing.T) {
 	dir := lockedDir(t)

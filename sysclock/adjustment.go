@@ -39,6 +39,8 @@ type adjuster struct {
 	frequency float64    // fractional, as last steered
 	wrote     bool       // something was written: Close has to hand back
 	written   uint64     // the value last put in force
+	first     uint64     // the one that was found
+	free      bool       // the system ignored it
 	later     uint64     // the one that the end of the turn will put in force
 	turn      uint64     // counts the turns, so that a late timer of an old one does nothing
 	stop      func() bool
@@ -74,6 +76,7 @@ var (
 	_ FrequencyFinder = (*adjuster)(nil)
 	_ Watcher         = (*adjuster)(nil)
 	_ Finder          = (*adjuster)(nil)
+	_ Shifter         = (*adjuster)(nil)
 )
 
 // winSystem is what there is of Windows before there is a clock.
@@ -134,7 +137,7 @@ func newAdjuster(mechanism string, api winAPI) (*adjuster, error) {
 		return nil, err
 	}
 	a := &adjuster{
-		mechanism: mechanism, api: api, nominal: nominal, written: value, sign: 1,
+		mechanism: mechanism, api: api, nominal: nominal, written: value, first: value, free: disabled, sign: 1,
 		after: func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop },
 	}
 	if disabled {
@@ -284,6 +287,20 @@ func (a *adjuster) Steer(s Steering) error {
 		a.stop = a.after(turn, within(func() error { return a.put(a.later) }))
 	}
 	return nil
+}
+
+// Shift writes a value that should be faster if larger is, whatever the sense turns out to be: that is for the trial to see.
+func (a *adjuster) Shift(by float64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if by == 0 {
+		return a.api.setAdjustment(a.first, a.free)
+	}
+	from := a.first
+	if a.free {
+		from = a.nominal
+	}
+	return a.api.setAdjustment(from+unitsFor(by, a.nominal, 1)-a.nominal, false)
 }
 
 // lookAgain reads the clock for its sense. The caller holds mu.

@@ -34,6 +34,7 @@ var (
 	_ RawReader       = (*linuxClock)(nil)
 	_ Notifier        = (*linuxClock)(nil)
 	_ Sleeper         = (*linuxClock)(nil)
+	_ Shifter         = (*linuxClock)(nil)
 )
 
 const (
@@ -151,6 +152,17 @@ func (c *linuxClock) Steer(s Steering) error {
 	}
 	c.last, c.steered, c.lastFreq = s, true, units
 	return nil
+}
+
+// Shift writes the frequency alone, which the kernel takes whatever its status says.
+func (c *linuxClock) Shift(by float64) error {
+	units, err := shifted(int64(c.found.Freq), by)
+	if err != nil {
+		return err
+	}
+	tx := unix.Timex{Modes: unix.ADJ_FREQUENCY}
+	put(&tx.Freq, units)
+	return c.call("shift", &tx)
 }
 
 // endAdjtime cancels what remains of an adjtime(3) of another program. Reading the rest needs no privilege.

@@ -381,3 +381,21 @@ func openRefused(t *testing.T) {
 		t.Errorf("Step gave %v", err)
 	}
 }
+
+// A trial of the clock writes nothing but the frequency, and puts it back.
+func TestLinuxShift(t *testing.T) {
+	k := newFakeKernel()
+	k.state.Freq, k.state.Tick, k.state.Maxerror, k.offset, k.adjtime = 1_234_567, nominalTick+1, 5, 600, 70_000
+	before, offset := k.state, k.offset
+	c := openFake(t, k)
+	if err := c.Shift(-100e-6); err != nil || k.state.Freq != 1_234_567-100<<16 {
+		t.Errorf("frequency %d, %v", k.state.Freq, err)
+	}
+	if err := errors.Join(c.Shift(0), c.Close()); err != nil || k.state != before || k.offset != offset || k.adjtime != 70_000 {
+		t.Errorf("%v; after %+v\nbefore %+v", err, k.state, before)
+	}
+	k.refuse = unix.EPERM
+	if err := c.Shift(1e-6); !errors.Is(err, ErrPermission) {
+		t.Errorf("refused: %v", err)
+	}
+}

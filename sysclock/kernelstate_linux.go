@@ -11,5 +11,13 @@ func readKernelState(adjtimex func(*unix.Timex) (int, error)) (KernelState, erro
 	if _, err := adjtimex(&tx); err != nil {
 		return KernelState{}, explain("read", 0, err)
 	}
-	return KernelState{Synchronised: tx.Status&unix.STA_UNSYNC == 0, MaxError: int64(tx.Maxerror) * 1000}, nil
+	s := KernelState{
+		Synchronised: tx.Status&unix.STA_UNSYNC == 0, MaxError: int64(tx.Maxerror) * 1000,
+		Frequency: fractional(int64(tx.Freq), int64(tx.Tick)), Rest: int64(tx.Offset),
+		Leap: leapOf(tx.Status&unix.STA_INS != 0, tx.Status&unix.STA_DEL != 0),
+	}
+	if tx.Status&unix.STA_NANO == 0 {
+		s.Rest *= 1000
+	}
+	return s, nil
 }

@@ -13,14 +13,15 @@ func TestKernelState(t *testing.T) {
 		status int32
 		want   KernelState
 	}{
-		{unix.STA_UNSYNC | unix.STA_PLL, KernelState{MaxError: 250_000}},
-		{unix.STA_NANO | unix.STA_PLL, KernelState{Synchronised: true, MaxError: 250_000}}, // maxerror is in µs whatever the unit
+		{unix.STA_UNSYNC | unix.STA_PLL | unix.STA_INS, KernelState{MaxError: 250_000, Frequency: 2e-6, Rest: -7_000, Leap: 1}},
+		{unix.STA_NANO | unix.STA_PLL | unix.STA_DEL, // maxerror is in µs whatever the unit, what is left to slew is not
+			KernelState{Synchronised: true, MaxError: 250_000, Frequency: 2e-6, Rest: -7, Leap: -1}},
 	} {
 		got, err := readKernelState(func(tx *unix.Timex) (int, error) {
 			if tx.Modes != 0 {
 				t.Errorf("writes %#x", tx.Modes)
 			}
-			tx.Status, tx.Maxerror = tt.status, 250
+			tx.Status, tx.Maxerror, tx.Freq, tx.Tick, tx.Offset = tt.status, 250, 2<<16, nominalTick, -7
 			return 5, nil // TIME_ERROR is no error
 		})
 		if got != tt.want || err != nil {

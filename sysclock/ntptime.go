@@ -65,6 +65,7 @@ var (
 	_ FrequencyFinder = (*bsdClock)(nil)
 	_ Survivor        = (*bsdClock)(nil)
 	_ Watcher         = (*bsdClock)(nil)
+	_ Shifter         = (*bsdClock)(nil)
 )
 
 // bsdTimex is struct timex of sys/timex.h, the same in both systems; C's long is Go's int on all of their machines.
@@ -102,6 +103,8 @@ const (
 	staPPSFreq  = 0x2
 	staPPSTime  = 0x4
 	staFLL      = 0x8
+	staIns      = 0x10
+	staDel      = 0x20
 	staUnsync   = 0x40
 	staFreqhold = 0x80
 	staNano     = 0x2000
@@ -140,7 +143,14 @@ func (t *bsdTimex) unit() uint32 {
 // kernelState is what the kernel says. It never calls a clock unsynchronised by itself, as Linux does once its error has grown to 16 s,
 // so that is done here.
 func (t *bsdTimex) kernelState() KernelState {
-	return KernelState{Synchronised: t.status&staUnsync == 0 && t.maxerror < maxReported, MaxError: int64(t.maxerror) * 1000}
+	s := KernelState{
+		Synchronised: t.status&staUnsync == 0 && t.maxerror < maxReported, MaxError: int64(t.maxerror) * 1000,
+		Frequency: fractional(int64(t.freq), 0), Rest: int64(t.offset), Leap: leapOf(t.status&staIns != 0, t.status&staDel != 0),
+	}
+	if t.status&staNano == 0 {
+		s.Rest *= 1000
+	}
+	return s
 }
 
 // Read pairs oscillator and wall clock. Where the only monotonic clock is steered, the oscillator is rebuilt by taking
@@ -203,6 +213,19 @@ func (c *bsdClock) Steer(s Steering) error {
 	c.lastFreq, c.steered = freqUnits(s.Frequency), true
 	c.raw.frequency = fractional(c.lastFreq, 0)
 	return c.slew(bsdChunk(s.Phase, s.MaxSlew))
+}
+
+// Shift writes the frequency alone. Where the oscillator is rebuilt out of what was written, nothing can be seen of it.
+func (c *bsdClock) Shift(by float64) error {
+	if c.kind.steered {
+		return fmt.Errorf("%w: %s has no oscillator that is not steered with the clock, by which a change could be seen", ErrUnsupported,
+			c.kind.goos)
+	}
+	units, err := shifted(int64(c.found.freq), by)
+	if err != nil {
+		return err
+	}
+	return c.api.ntpAdjtime("shift", &bsdTimex{modes: modFrequency, freq: int(units)})
 }
 
 // nearFreq (timex units, 0.001 ppm) is how far off a frequency may come back: the kernels keep it in other units.

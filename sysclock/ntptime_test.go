@@ -215,6 +215,8 @@ func TestBSDKernelState(t *testing.T) {
 	}{
 		{bsdTimex{status: staUnsync | staPLL, maxerror: 250}, KernelState{MaxError: 250_000}},
 		{bsdTimex{status: bsdOurs | staNano, maxerror: 250}, KernelState{Synchronised: true, MaxError: 250_000}},
+		{bsdTimex{status: bsdOurs | staIns, freq: -3 << 16, offset: 4}, KernelState{Synchronised: true, Frequency: -3e-6, Rest: 4_000, Leap: 1}},
+		{bsdTimex{status: bsdOurs | staNano | staDel, offset: 4}, KernelState{Synchronised: true, Rest: 4, Leap: -1}},
 		{bsdTimex{status: bsdOurs, maxerror: maxReported}, KernelState{MaxError: 16 * second}},
 	} {
 		if got := c.tx.kernelState(); got != c.want {

@@ -23,7 +23,7 @@ import (
 // Exit codes. They are part of the command's contract: scripts and service managers rely on them.
 const (
 	exitOK          = 0 // done
-	exitFailed      = 1 // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
+	exitFailed      = 1 // failed for another reason than those below; demo, simulate and doctor: what they are to show is not so
 	exitUsage       = 2 // a flag or a command that does not exist, or a flag's value that cannot be taken
 	exitConfig      = 3 // the configuration file or the key file cannot be read or has problems
 	exitPermission  = 4 // not allowed to set the clock, to change the services of the system, or to ask the daemon or change what it does
@@ -41,7 +41,7 @@ var exitCodes = []struct {
 }{
 	{exitOK, "done"},
 	{exitFailed, "failed for another reason than those below; demo: the clocks did not agree in time; " +
-		"simulate: an invariant did not hold"},
+		"simulate: an invariant did not hold; doctor: a check failed"},
 	{exitUsage, "a command or a flag that does not exist, or a flag's value that cannot be taken"},
 	{exitConfig, "the configuration file or the key file cannot be read or has problems"},
 	{exitPermission, "not allowed to set the clock, to change the services of this system, or to ask the daemon or change what it does"},
@@ -158,7 +158,7 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
 		newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out), newClockCommand(out),
-		newServiceCommand(out), newWaitSyncCommand(out), newElectionCommand(out), newStepDownCommand(out),
+		newDoctorCommand(out), newServiceCommand(out), newWaitSyncCommand(out), newElectionCommand(out), newStepDownCommand(out),
 		newLogCommand(out), newTraceCommand(out), newVersionCommand(out), newManualCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -67,6 +68,22 @@ func (u *ui) line(text string) { fmt.Fprintln(u.stdout, text) }
 func (u *ui) terminal() bool {
 	f, ok := u.stdout.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// screen is where results go. A screen of a given width, a file or a pipe has no end to the right.
+func (u *ui) screen() screen {
+	s := screen{ascii: asciiLetters(os.Getenv)}
+	if !u.terminal() {
+		return s
+	}
+	s.colour = os.Getenv("NO_COLOR") == ""
+	if width, height, err := term.GetSize(int(u.stdout.(*os.File).Fd())); err == nil {
+		s.width, s.height = width, height
+	}
+	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
+		s.width = columns
+	}
+	return s
 }
 
 // redraw replaces the text that the last redraw wrote.
