@@ -260,7 +260,7 @@ func (n *Node) reply(s *session) {
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
 		Repeat:   uint8(repeat), Priority: n.cfg.Priority, Pace: netproto.PaceOf(n.cfg.MaxSlew),
-		Held: n.held(),
+		Held: n.held(), Move: n.news(),
 	}
 	if m := n.follow.master; m != nil {
 		r.Master = m.id
@@ -440,6 +440,9 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	n.follow.watch.Successor(a.Successors[0] == n.cfg.ID)
 	if a.Phase != netproto.PhaseKeeping {
 		return
+	}
+	if n.learn(a.Move, h.Lineage); n.order.known && s.epoch < n.order.raw && h.Lineage == n.lineage {
+		return // it may have been measured before LAN time was set, or after
 	}
 	n.adopt(correction{
 		raw: s.epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"slices"
 	"time"
 
 	"meantime/daemon/berkeley"
@@ -196,12 +195,16 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	case h.Flags&netproto.FlagDry == 0 && n.cfg.Dry:
 		n.drop(DropDry)
 		return
-	case !l.open || h.Seq != l.seq || r.Echo != l.nonce && !slices.Contains(l.copies, r.Echo):
+	case !l.open || h.Seq != l.seq || !l.polled(r.Echo):
 		n.drop(DropStale)
 		return
 	case !credible(h.Term, l.term):
 		n.drop(DropValue)
 		return
+	}
+	if l.resuming > 0 { // the old master may have been told something that this one has not heard
+		n.learn(r.Move, h.Lineage)
+		n.carryOut()
 	}
 	p, fresh := l.peers.get(h.Sender)
 	if p == nil {
@@ -253,7 +256,7 @@ const mostWelcomes = 32
 func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
 	*p = peer{id: h.Sender, start: h.Start, former: p.start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
 	n.lead.fresh++
-	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && h.Lineage == n.lead.lineage {
+	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && (h.Lineage == n.lead.lineage || n.behind(h.Lineage)) {
 		p.standing = netproto.StandingVoter
 	}
 	if n.lead.fresh > mostWelcomes {

@@ -49,6 +49,9 @@ type Node struct {
 	mute       bool // the log knows that the clock's date cannot be told
 
 	rotation rotation
+	order    order     // of an operator
+	course   course    // on which this clock is slewed for it
+	asking   *asking   // of this node's operator, nil = none
 	follow   *follower // without office: nil in a master
 	quotas   quotas    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others
@@ -100,6 +103,7 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	if n.lead != nil {
 		n.lead.lapse(at.Now)
 	}
+	n.carryOut()
 	switch in := in.(type) {
 	case Packet:
 		n.packet(in)
@@ -119,6 +123,8 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		if n.steers() { // what it wrote is written over
 			n.steerAt = at.Now
 		}
+	case SetTime:
+		n.setTime(in)
 	case Stop:
 		n.resign(n.firstSuccessor())
 		n.rememberAt = at.Now
@@ -147,10 +153,17 @@ func (n *Node) startled() {
 
 // Deadline is when Handle wants a Tick if nothing else comes before.
 func (n *Node) Deadline() time.Duration {
-	if n.lead != nil {
-		return min(n.steerAt, n.lead.deadline())
+	d := n.steerAt
+	if n.awaited() {
+		d = min(d, n.order.at)
 	}
-	return min(n.steerAt, n.follow.deadline())
+	if n.asking != nil {
+		d = min(d, n.asking.next)
+	}
+	if n.lead != nil {
+		return min(d, n.lead.deadline())
+	}
+	return min(d, n.follow.deadline())
 }
 
 // due does everything whose time has come.
@@ -161,6 +174,8 @@ func (n *Node) due() {
 	if n.lead != nil { // a moment ago perhaps not yet
 		n.leadDue()
 	}
+	n.askDue()
+	n.carryOut()
 	if n.at.Now >= n.steerAt {
 		n.steer()
 	}
@@ -232,6 +247,12 @@ func (n *Node) dispatch(h netproto.Header, body []byte, p Packet) error {
 			return err
 		}
 		n.onAdjust(h, adjust)
+	case netproto.KindSetTime:
+		set, err := netproto.ParseSetTime(body)
+		if err != nil {
+			return err
+		}
+		n.onSetTime(h, set, p)
 	default:
 		return n.dispatchElection(h, body, p)
 	}
