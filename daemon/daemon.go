@@ -72,7 +72,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	answers, err := answersAt(socketPath(cfg), cfg.Control != configs.Default().Control, log)
+	answers, err := answersAt(cfg, named(cfg), log)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,9 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	answers := d.answers()
 	beside.Go(func() { d.control.serve(ctx, answers) })
 	if host {
-		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
+		beside.Go(func() {
+			watchBeside(ctx, rivals, d.log, func(found []rival) { d.ask(ctx, func() { d.rivals = found }) })
+		})
 	}
 	if d.keys != nil {
 		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings, d.notify) })

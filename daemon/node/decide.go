@@ -365,7 +365,7 @@ func (l *leader) judge(n *Node, b ballot, mean berkeley.Mean, peers []*peer, sam
 		if p.standing != netproto.StandingNewcomer {
 			continue
 		}
-		settled := p.lineage == l.lineage && p.onTime(samples[i].Offset-mean.Offset, samples[i].Bound, n.rest())
+		settled := p.lineage == l.lineage && p.onTime(samples[i].Offset-mean.Offset, samples[i].Bound, n.wayLeft())
 		if p.good++; !settled {
 			p.good = 0
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 // Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, Remember, NewID, NewTerm,
-// TimeSet or Note.
+// Answer, TimeSet or Note.
 type Effect interface{ effect() }
 
 // Send wants a datagram sent and its transmit stamp brought back under Token.

@@ -95,13 +95,13 @@ func (n *Node) embark() {
 		Attr{"slewing_takes", n.course.takes().Round(time.Second)})
 }
 
-// rest is what clocks on the common course have still to go (ns).
-func (n *Node) rest() int64 { return n.course.rest(n.servo.Line().At(n.at.Raw)) }
+// wayLeft is what clocks on the common course have still to go (ns).
+func (n *Node) wayLeft() int64 { return n.course.rest(n.servo.Line().At(n.at.Raw)) }
 
 // gap is what this clock has to go (ns), less what all that are on the course have to.
 func (n *Node) gap() int64 {
 	_, phase := n.steering()
-	return phase - n.rest()
+	return phase - n.wayLeft()
 }
 
 // behind says whether a lineage is this LAN's before it was moved: whoever still belongs to it has missed the order.

@@ -43,6 +43,7 @@ type Node struct {
 	jumped   bool // somebody else moved the clock since the last Reply
 	deaf     time.Duration
 	steerAt  time.Duration
+	rest     time.Duration // until when it does not stand, as an operator wished; never = it may
 
 	rememberAt time.Duration
 	double     double
@@ -74,7 +75,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, term: cfg.Term}
+	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, rest: never, term: cfg.Term}
 	n.clock.start(at, cfg.Frequency)
 	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency, cfg.FrequencyError)
 	if cfg.PhaseOnly {
@@ -125,6 +126,10 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		}
 	case SetTime:
 		n.setTime(in)
+	case Elect:
+		n.elect(in)
+	case StepDown:
+		n.stepDown(in)
 	case Stop:
 		n.resign(n.firstSuccessor())
 		n.rememberAt = at.Now
@@ -153,7 +158,7 @@ func (n *Node) startled() {
 
 // Deadline is when Handle wants a Tick if nothing else comes before.
 func (n *Node) Deadline() time.Duration {
-	d := n.steerAt
+	d := min(n.steerAt, n.rest)
 	if n.awaited() {
 		d = min(d, n.order.at)
 	}
@@ -168,6 +173,7 @@ func (n *Node) Deadline() time.Duration {
 
 // due does everything whose time has come.
 func (n *Node) due() {
+	n.rested()
 	if n.follow != nil {
 		n.followDue()
 	}
