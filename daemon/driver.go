@@ -119,6 +119,7 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 	at := d.moment(r)
 	d.overslept() // from here on
 	d.gate.hold(cfg.Ring)
+	cfg.Name = d.host
 	d.node, err = node.New(cfg, at)
 	return d, err
 }

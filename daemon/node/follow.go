@@ -59,6 +59,8 @@ type follower struct {
 // session is what a slave knows of one master.
 type session struct {
 	id       netproto.ID
+	name     string
+	polls    int // heard
 	start    uint32
 	term     uint64
 	lineage  uint64
@@ -178,6 +180,8 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 	s.addr, s.iface, s.term, s.lineage = p.From, p.Iface, h.Term, h.Lineage
 	s.dry = h.Flags&netproto.FlagDry != 0
 	s.offered = interval
+	s.polls++
+	relabel(&s.name, poll.Name)
 	if !s.verified {
 		s.interval = interval // of use to nobody but whoever is obeyed later
 	}
@@ -264,6 +268,9 @@ func (n *Node) reply(s *session) {
 	}
 	if m := n.follow.master; m != nil {
 		r.Master = m.id
+	}
+	if repeat == 0 && named(s.polls, s.seq) {
+		r.Name = n.name
 	}
 	h := n.header(s.seq, n.term)
 	if s.acked > 0 {

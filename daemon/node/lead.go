@@ -61,6 +61,7 @@ type leader struct {
 	holding   bool          // the lack of a majority has been logged
 
 	seq      uint32
+	rounds   int  // in this office
 	open     bool // a round is under way
 	nonce    netproto.Nonce
 	copies   []netproto.Nonce // of the poll under other keys
@@ -135,6 +136,7 @@ func (n *Node) poll() {
 	}
 	window := n.window()
 	l.seq++
+	l.rounds++
 	n.seq = l.seq
 	l.open, l.fresh = true, 0
 	l.closeAt = n.at.Now + window + min(grace, l.interval/4)
@@ -146,6 +148,9 @@ func (n *Node) poll() {
 	body := netproto.Poll{
 		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
 		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase,
+	}
+	if named(l.rounds, l.seq) {
+		body.Name = n.name
 	}
 	l.departed = l.departed[:0]
 	n.seen.Polls++
@@ -276,6 +281,7 @@ func (p *peer) learn(h netproto.Header, r netproto.Reply) {
 	p.rate, p.residual, p.bound, p.priority = r.Rate.Fraction(), r.Residual, r.Bound, r.Priority
 	p.repeat, p.nonce, p.pace = r.Repeat, r.Nonce, r.Pace
 	p.exchanges++
+	relabel(&p.name, r.Name)
 	if h.Flags&netproto.FlagJumped != 0 {
 		p.jumped = patience
 	}

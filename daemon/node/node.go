@@ -12,6 +12,7 @@ import (
 // Node is one member of the LAN. Its methods are called from one goroutine.
 type Node struct {
 	cfg   Config
+	name  []byte // of this host
 	at    Moment
 	clock clockwork
 	servo *servo.Servo // the timescale
@@ -75,7 +76,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, rest: never, term: cfg.Term}
+	n := &Node{cfg: cfg, name: []byte(Label(cfg.Name)), at: at, mayStep: cfg.MayStep, steerAt: never, rest: never, term: cfg.Term}
 	n.clock.start(at, cfg.Frequency)
 	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency, cfg.FrequencyError)
 	if cfg.PhaseOnly {

@@ -15,6 +15,7 @@ const maxPeers = 4096
 // peer is what a master knows of one member. Instants are raw readings.
 type peer struct {
 	id       netproto.ID
+	name     string
 	start    uint32
 	former   uint32 // the start before this one, 0 for none
 	twinned  bool   // the log knows that both are there
