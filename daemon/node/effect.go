@@ -54,6 +54,7 @@ type TimeSet struct {
 	By     time.Duration
 	Answer netproto.Answer // AnswerNone: no master answered
 	Begins time.Duration   // from now until LAN time is moved
+	Steps  bool            // this host's clock is stepped then, as its policy says
 	Takes  time.Duration   // from then until clocks that are slewed have followed, at the pace in force
 }
 

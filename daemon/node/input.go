@@ -51,7 +51,10 @@ type Foreign struct{ What string }
 type Keys struct{ Ring *netproto.Ring }
 
 // SetTime is an operator's order to move the time of the whole LAN. What comes of it is told by a TimeSet.
-type SetTime struct{ By time.Duration }
+type SetTime struct {
+	By  time.Duration
+	Who string // for the log
+}
 
 // Stop says that the program ends: a master hands over.
 type Stop struct{}

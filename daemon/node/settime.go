@@ -10,7 +10,7 @@ import (
 const (
 	// askEvery is how often an operator's order is sent until the master answers, and askFor is for how long: an election may be under way.
 	askEvery = 250 * time.Millisecond
-	askFor   = 15 * time.Second
+	askFor   = 8 * time.Second
 )
 
 // asking is an operator's order that the master has not answered yet.
@@ -27,6 +27,7 @@ func (n *Node) setTime(in SetTime) {
 		n.do(TimeSet{Answer: netproto.AnswerBusy, By: in.By})
 		return
 	}
+	n.note(Info, "an operator here orders that the LAN's time be set", Attr{"by", in.By}, Attr{"who", in.Who})
 	n.asking = &asking{by: int64(in.By), request: n.random(), next: n.at.Now, until: n.at.Now + askFor}
 }
 
@@ -60,6 +61,7 @@ func (n *Node) answered(p netproto.SetTime) {
 		c := course{left: p.Left, pace: max(float64(p.Pace), slowestPace) / 1e9}
 		set.Begins = max(0, time.Duration(p.Begins-n.stamp(n.at.Raw)))
 		set.Takes = c.takes()
+		set.Steps = n.cfg.Step == StepAlways && max(p.Left, -p.Left) > int64(n.cfg.StepThreshold)
 	}
 	n.asking = nil
 	n.do(set)
