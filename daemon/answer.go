@@ -95,7 +95,8 @@ func (d *driver) membersAnswer() (control.Members, error) {
 // memberAnswer is one of them. Of a master a slave knows little more than that it is there.
 func memberAnswer(m node.Member) control.Member {
 	c := control.Member{
-		ID: m.ID.String(), Name: m.Name, Self: m.Self, Master: m.Master, Offset: known(m.Offset, m.Measured), Delay: known(m.Delay, m.Measured && !m.Self),
+		ID: m.ID.String(), Name: m.Name, Self: m.Self, Master: m.Master,
+		Offset: known(m.Offset, m.Measured), Delay: known(m.Delay, m.Measured && !m.Self),
 		Bound: known(m.Bound, m.Measured && !m.Self), Jitter: known(m.Jitter, m.Measured), Word: known(m.Word, m.Word >= 0),
 	}
 	if m.Voice != "" {

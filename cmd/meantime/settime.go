@@ -57,6 +57,7 @@ func showSetting(s control.Setting) string {
 	} else {
 		b.WriteString("This clock is slewed there.\n")
 	}
-	fmt.Fprintf(&b, "Clocks that are slewed take %v, together, until %s.\n", s.Takes.Duration().Round(time.Second), s.Ends.Format(time.RFC3339))
+	fmt.Fprintf(&b, "Clocks that are slewed take %v, together, until %s.\n",
+		s.Takes.Duration().Round(time.Second), s.Ends.Format(time.RFC3339))
 	return b.String()
 }

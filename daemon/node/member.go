@@ -120,7 +120,8 @@ func (n *Node) voiceless(p *peer) Voice {
 func (n *Node) Members() []Member {
 	rate, residual := n.steering()
 	self := Member{
-		ID: n.cfg.ID, Name: n.cfg.Name, Self: true, Master: n.lead != nil, Standing: n.standing, Rate: rate, Residual: time.Duration(residual), Word: -1, Heard: -1,
+		ID: n.cfg.ID, Name: n.cfg.Name, Self: true, Master: n.lead != nil, Standing: n.standing, Rate: rate,
+		Residual: time.Duration(residual), Word: -1, Heard: -1,
 		Priority: n.cfg.Priority, Rounds: int(n.rounds), Key: n.key,
 	}
 	if _, ok := n.servo.Heard(); ok {

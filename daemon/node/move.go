@@ -37,7 +37,8 @@ func (n *Node) news() (m netproto.Move) {
 }
 
 // learn takes in an order that a member of a lineage tells of: to a slave its master, to a new master whoever knows. One that is
-// announced is awaited until LAN time shows its epoch. Where the LAN has carried it out already, a slave is told the time anyway, and needs the course.
+// announced is awaited until LAN time shows its epoch. Where the LAN has carried it out already, a slave is told the time anyway, and
+// needs the course.
 func (n *Node) learn(m netproto.Move, lineage uint64) {
 	known := n.order.known && m.Lineage == n.order.move.Lineage || m.Lineage == n.lineage
 	if m.Lineage == 0 || known || !n.possible(m.By) || n.lead != nil && n.lineage != m.From {
