@@ -60,7 +60,7 @@ func (d *driver) statusAnswer() (control.Status, error) {
 	}
 	for _, m := range d.node.Members()[1:] {
 		if m.Master {
-			a.MasterAddr = m.Addr.Addr().String()
+			a.MasterAddr, a.MasterName = m.Addr.Addr().String(), m.Name
 		}
 	}
 	if s.Key != 0 {
@@ -89,14 +89,14 @@ func (d *driver) membersAnswer() (control.Members, error) {
 		one.Heard = since(m.Heard)
 		a.Members = append(a.Members, one)
 	}
-	a.Members[0].Name = d.host
 	return a, nil
 }
 
 // memberAnswer is one of them. Of a master a slave knows little more than that it is there.
 func memberAnswer(m node.Member) control.Member {
 	c := control.Member{
-		ID: m.ID.String(), Self: m.Self, Master: m.Master, Offset: known(m.Offset, m.Measured), Delay: known(m.Delay, m.Measured && !m.Self),
+		ID: m.ID.String(), Name: m.Name, Self: m.Self, Master: m.Master,
+		Offset: known(m.Offset, m.Measured), Delay: known(m.Delay, m.Measured && !m.Self),
 		Bound: known(m.Bound, m.Measured && !m.Self), Jitter: known(m.Jitter, m.Measured), Word: known(m.Word, m.Word >= 0),
 	}
 	if m.Voice != "" {

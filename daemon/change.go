@@ -42,6 +42,7 @@ func (d *driver) changes(mux *http.ServeMux) {
 	mux.Handle("POST "+control.PathStepDown, change(d.stepDown))
 	mux.Handle("POST "+control.PathLog, change(d.setLog))
 	mux.Handle("POST "+control.PathTrace, change(d.setTrace))
+	mux.Handle("POST "+control.PathSetTime, change(d.setTime))
 }
 
 // change answers a request for one: whoever may make it and says it in JSON is heard.
@@ -93,19 +94,16 @@ func read(w http.ResponseWriter, r *http.Request, wish any) *httpError {
 
 // wish is what an operator wants of the node.
 type wish struct {
-	input node.Input
-	done  chan<- node.Answer
+	input func(node.Moment) node.Input
+	done  chan<- node.Answer  // what became of it at once,
+	set   chan<- node.TimeSet // or, where LAN time is to be set, once the master has answered
 }
 
 // wish hands a wish to the node, in the driver's goroutine, and returns what became of it.
 func (d *driver) wish(ctx context.Context, input node.Input) (control.Outcome, error) {
 	done := make(chan node.Answer, 1)
-	select {
-	case d.wishes <- wish{input, done}:
-	case <-d.ended:
-		return control.Outcome{}, errEnding
-	case <-ctx.Done():
-		return control.Outcome{}, ctx.Err()
+	if err := d.hand(ctx, wish{input: func(node.Moment) node.Input { return input }, done: done}); err != nil {
+		return control.Outcome{}, err
 	}
 	var a node.Answer
 	select {
@@ -122,10 +120,28 @@ func (d *driver) wish(ctx context.Context, input node.Input) (control.Outcome, e
 	return control.Outcome{}, httpError{http.StatusConflict, a.Text}
 }
 
+// hand hands a wish to the driver's goroutine.
+func (d *driver) hand(ctx context.Context, w wish) error {
+	select {
+	case d.wishes <- w:
+		return nil
+	case <-d.ended:
+		return errEnding
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // fulfil has the node answer a wish.
 func (d *driver) fulfil(w wish) error {
+	if w.set != nil {
+		if !d.expect(w.set) {
+			return nil
+		}
+		return d.handle(w.input)
+	}
 	d.answer = node.Answer{}
-	err := d.handle(func(node.Moment) node.Input { return w.input })
+	err := d.handle(w.input)
 	w.done <- d.answer
 	return err
 }

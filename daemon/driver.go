@@ -73,9 +73,10 @@ type driver struct {
 	group   uint32
 	asks    chan func()
 	wishes  chan wish
-	answer  node.Answer   // to the wish under way
-	ended   chan struct{} // closed when run is over
-	queue   []node.Sent   // stamps to hand to the node
+	answer  node.Answer         // to the wish under way
+	setting chan<- node.TimeSet // of who has ordered that LAN time be set, nil = nobody has
+	ended   chan struct{}       // closed when run is over
+	queue   []node.Sent         // stamps to hand to the node
 	tokens  map[udp.Token]uint64
 	stamps  []udp.Sent
 	stepped bool // the clock was stepped since the last moment was read
@@ -120,6 +121,7 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 	at := d.moment(r)
 	d.overslept() // from here on
 	d.gate.hold(cfg.Ring)
+	cfg.Name = d.host
 	d.node, err = node.New(cfg, at)
 	return d, err
 }
@@ -404,6 +406,8 @@ func (d *driver) perform(e node.Effect) error {
 		d.state.newTerm(e.Term, d.log)
 	case node.Answer:
 		d.answer = e
+	case node.TimeSet:
+		d.wasSet(e)
 	case node.Note:
 		d.say(e)
 	}

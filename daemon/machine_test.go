@@ -32,18 +32,6 @@ func TestMachineOf(t *testing.T) {
 	}
 }
 
-// A host's name can be shown anywhere, whatever it is.
-func TestLabel(t *testing.T) {
-	for name, want := range map[string]string{
-		"clock-7.lan": "clock-7.lan", "a\x1b[31mb\nc": "a[31mbc", "\xff\xfeé": "é", "": "",
-		strings.Repeat("é", 40): strings.Repeat("é", 31),
-	} {
-		if got := label(name); got != want {
-			t.Errorf("%q is shown as %q, not %q", name, got, want)
-		}
-	}
-}
-
 // Other programs' hands at the clock are told as long as they are news, and those that run as long as they do.
 func TestInterference(t *testing.T) {
 	now := time.Now()

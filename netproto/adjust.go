@@ -16,15 +16,15 @@ const (
 var _ = [EntryLen]byte{}[spare]
 
 // Append appends the packet that carries p: header, body and tag. It sets the header's kind and key id itself and takes
-// the rest of h as it is; it checks no value. Entries beyond MaxEntries are not written: to their nodes it is as if this
-// Adjust was lost, which changes nothing; a caller with more sends more parts. It allocates only if dst lacks room
+// the rest of h as it is; it checks no value. Entries beyond MaxEntries, or MaxEntriesMoving, are not written: to their nodes it is as
+// if this Adjust was lost, which changes nothing; a caller with more sends more parts. It allocates only if dst lacks room
 // (MaxPacket bytes always suffice).
 func (p *Adjust) Append(dst []byte, h Header) []byte {
 	start := len(dst)
 	h.Kind = KindAdjust
-	entries := p.Entries[:min(len(p.Entries), MaxEntries)]
-	be := binary.BigEndian
-	dst = appendHeader(dst, &h, AdjustLen+EntryLen*len(entries))
+	entries := p.Entries[:min(len(p.Entries), p.room())]
+	be, rest := binary.BigEndian, tail{move: p.Move}
+	dst = appendHeader(dst, &h, AdjustLen+EntryLen*len(entries)+rest.len())
 	dst = be.AppendUint64(dst, uint64(p.Rotation.Rate))
 	dst = be.AppendUint64(dst, uint64(p.Rotation.Phase))
 	dst = be.AppendUint64(dst, uint64(p.Rotation.Epoch))
@@ -39,7 +39,15 @@ func (p *Adjust) Append(dst []byte, h Header) []byte {
 	for i := range entries {
 		dst = entries[i].append(dst)
 	}
-	return seal(dst, start)
+	return seal(rest.append(dst), start)
+}
+
+// room is how many entries fit.
+func (p *Adjust) room() int {
+	if p.Move.Lineage != 0 {
+		return MaxEntriesMoving
+	}
+	return MaxEntries
 }
 
 func (e *Entry) append(dst []byte) []byte {
@@ -53,9 +61,9 @@ func (e *Entry) append(dst []byte) []byte {
 }
 
 // ParseAdjust reads the body of an Adjust. Its entries are appended to scratch[:0] and alias it until the next call;
-// nothing is allocated if scratch has room for MaxEntries. After an error the contents of scratch mean nothing. What
-// stands behind the entries is ignored. It returns ErrTruncated for a body shorter than its count of entries needs, and
-// ErrValue for a value outside the ranges of PROTOCOL.md section 6.
+// nothing is allocated if scratch has room for MaxEntries. After an error the contents of scratch mean nothing. It
+// returns ErrTruncated for a body shorter than its count of entries needs, and ErrValue for a value outside the ranges of
+// PROTOCOL.md section 6.
 func ParseAdjust(body []byte, scratch []Entry) (Adjust, error) {
 	if len(body) < AdjustLen {
 		return Adjust{}, ErrTruncated
@@ -90,6 +98,7 @@ func ParseAdjust(body []byte, scratch []Entry) (Adjust, error) {
 		entries = append(entries, e)
 	}
 	p.Entries = entries
+	p.Move = parseTail(r[count*EntryLen:]).move
 	return p, nil
 }
 

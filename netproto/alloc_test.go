@@ -27,6 +27,8 @@ func parse(ring *netproto.Ring, packet []byte, scratch []netproto.Entry) error {
 		_, err = netproto.ParseClaim(body)
 	case netproto.KindResign:
 		_, err = netproto.ParseResign(body)
+	case netproto.KindSetTime:
+		_, err = netproto.ParseSetTime(body)
 	default:
 		panic("Open let kind " + h.Kind.String() + " through")
 	}
@@ -37,7 +39,9 @@ func parse(ring *netproto.Ring, packet []byte, scratch []netproto.Entry) error {
 func appenders() map[netproto.Kind]func([]byte) []byte {
 	h := fullHeader(netproto.FlagVoter)
 	poll, reply, ack, adjust := fullPoll(), fullReply(), fullAck(), fullAdjust(netproto.MaxEntries)
-	candidate, claim, resign := fullCandidate(), fullClaim(), fullResign()
+	poll.Name, reply.Name, reply.Move = []byte("a-name"), []byte("a-name"), fullMove()
+	adjust.Move = fullMove()
+	candidate, claim, resign, set := fullCandidate(), fullClaim(), fullResign(), fullSetTime()
 	return map[netproto.Kind]func([]byte) []byte{
 		netproto.KindPoll:      func(dst []byte) []byte { return poll.Append(dst, h) },
 		netproto.KindReply:     func(dst []byte) []byte { return reply.Append(dst, h) },
@@ -46,6 +50,7 @@ func appenders() map[netproto.Kind]func([]byte) []byte {
 		netproto.KindCandidate: func(dst []byte) []byte { return candidate.Append(dst, h) },
 		netproto.KindClaim:     func(dst []byte) []byte { return claim.Append(dst, h) },
 		netproto.KindResign:    func(dst []byte) []byte { return resign.Append(dst, h) },
+		netproto.KindSetTime:   func(dst []byte) []byte { return set.Append(dst, h) },
 	}
 }
 
@@ -109,6 +114,6 @@ func BenchmarkParse(b *testing.B) {
 		run(kind.String(), all[kind](nil), nil)
 	}
 	hostile := all[netproto.KindAdjust](nil)
-	hostile[netproto.HeaderLen+netproto.AdjustLen+netproto.MaxEntries*netproto.EntryLen-1] = 1
+	hostile[netproto.HeaderLen+netproto.AdjustLen+netproto.MaxEntriesMoving*netproto.EntryLen-1] = 1
 	run("hostile", hostile, netproto.ErrValue)
 }

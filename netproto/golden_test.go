@@ -79,6 +79,17 @@ func goldenVectors() []goldenVector {
 		{"resign-full", "names a successor", voter, fullResign(), nil, nil},
 		{"resign-limits", "every field at its largest; unknown flags", limit, netproto.Resign{Successor: 1<<64 - 1}, nil, nil},
 		{"resign-tail", "a body 2 bytes longer than known", voter, fullResign(), []byte{0xFF, 0}, nil},
+		{"set-time-asked", "90 s back", voter, askedSetTime(), nil, nil},
+		{"set-time-accepted", "a master's answer", voter, fullSetTime(), nil, nil},
+		{"set-time-limits", "every field at its largest; unknown flags", limit,
+			netproto.SetTime{Request: 1<<64 - 1, Echo: 1<<64 - 1, By: netproto.MaxSpan, Left: -netproto.MaxSpan, Begins: netproto.MaxStamp,
+				Pace: 1<<32 - 1, Answer: netproto.AnswerUntrusted}, nil, nil},
+		{"set-time-tail", "a body 1 byte longer than known", voter, fullSetTime(), []byte{7}, nil},
+		{"poll-name", "the sender's name in a block", voter, named(fullPoll()), nil, nil},
+		{"reply-move", "a name and a move in blocks", voter, moving(fullReply()), nil, nil},
+		{"adjust-move", "32 entries and a move in a block", voter, moving(fullAdjust(netproto.MaxEntriesMoving)), nil, nil},
+		{"adjust-blocks", "a block that is not known, and a move that names no lineage: neither counts", voter, fullAdjust(1),
+			strangeBlocks(), nil},
 	}
 }
 
@@ -98,6 +109,35 @@ func negativeAdjust() netproto.Adjust {
 	a.Entries[0].Delta = -netproto.MaxSpan
 	a.Entries[0].Slot = netproto.NoSlot
 	return a
+}
+
+func askedSetTime() netproto.SetTime {
+	p := fullSetTime()
+	p.Left, p.Begins, p.Pace, p.Answer = 0, 0, 0, netproto.AnswerNone
+	return p
+}
+
+// named gives a Poll a name, and moving a Reply both a name and a move, an Adjust a move.
+func named(p netproto.Poll) netproto.Poll {
+	p.Name = []byte("café-7")
+	return p
+}
+
+func moving(body any) any {
+	switch b := body.(type) {
+	case netproto.Reply:
+		b.Name, b.Move = []byte("café-7"), fullMove()
+		return b
+	case netproto.Adjust:
+		b.Move = fullMove()
+		return b
+	}
+	panic("no place for a move")
+}
+
+func strangeBlocks() []byte {
+	unknown := []byte{0, 9, 0, 3, 0, 0, 0, 0, 1, 2, 3}
+	return append(append(unknown, 0, 3, 0, 48, 0, 0, 0, 0), make([]byte, 48)...)
 }
 
 // packet builds the vector's bytes.
@@ -131,6 +171,8 @@ func (v goldenVector) wantHeader() netproto.Header {
 		h.Kind = netproto.KindClaim
 	case netproto.Resign:
 		h.Kind = netproto.KindResign
+	case netproto.SetTime:
+		h.Kind = netproto.KindSetTime
 	}
 	return h
 }
@@ -148,6 +190,7 @@ func badVectors() []badVector {
 	poll, reply := encode(nil, h, fullPoll()), encode(nil, h, fullReply())
 	ack, adjust := encode(nil, h, fullAck()), encode(nil, h, fullAdjust(1))
 	candidate, claim, resign := encode(nil, h, fullCandidate()), encode(nil, h, fullClaim()), encode(nil, h, fullResign())
+	setTime := encode(nil, h, fullSetTime())
 	firstReply := fullReply()
 	firstReply.Earlier = netproto.Earlier{}
 	set := func(packet []byte, at int, values ...byte) []byte {
@@ -169,7 +212,6 @@ func badVectors() []badVector {
 		{"bad-tag-first", "wrong tag, unknown kind and sender 0: the tag is judged first", netproto.ErrTag,
 			set(set(set(poll, len(poll)-16, 0x80), 3, 9), 16, []byte(zero)...), nil},
 		{"bad-kind-zero", "kind 0", netproto.ErrKind, set(poll, 3, 0), nil},
-		{"bad-kind-set-time", "reserved kind 7", netproto.ErrKind, set(poll, 3, 7), nil},
 		{"bad-kind-nine", "kind 9", netproto.ErrKind, set(poll, 3, 9), nil},
 		{"bad-sender", "sender 0", netproto.ErrValue, set(poll, 16, []byte(zero)...), nil},
 		{"bad-seq", "seq 0", netproto.ErrValue, set(poll, 28, 0, 0, 0, 0), nil},
@@ -193,6 +235,10 @@ func badVectors() []badVector {
 		{"bad-claim-echo", "echo 0", netproto.ErrValue, set(claim, body, []byte(zero)...), nil},
 		{"bad-claim-reserved", "reserved byte 1", netproto.ErrValue, set(claim, body+23, 1), nil},
 		{"bad-resign-short", "body of 7 bytes", netproto.ErrTruncated, cut(resign, 1), nil},
+		{"bad-set-time-short", "body of 47 bytes", netproto.ErrTruncated, cut(setTime, 1), nil},
+		{"bad-set-time-by", "moves nothing", netproto.ErrValue, set(setTime, body+16, []byte(zero)...), nil},
+		{"bad-set-time-answer", "answer 6", netproto.ErrValue, set(setTime, body+44, 6), nil},
+		{"bad-set-time-reserved", "last reserved byte 1", netproto.ErrValue, set(setTime, body+47, 1), nil},
 	}
 }
 
@@ -209,7 +255,7 @@ func TestGoldenVectors(t *testing.T) {
 	for _, v := range slices.Concat(goldenVectors(), keyedVectors(t)) {
 		t.Run(v.name, func(t *testing.T) {
 			want := v.packet()
-			packet := vectorFile(t, v.name, renderPacket(layouts, v.why, v.wantHeader(), want))
+			packet := vectorFile(t, v.name, renderPacket(layouts, v, want))
 			if !bytes.Equal(packet, want) {
 				t.Fatalf("file holds\n%x\nthe code writes\n%x", packet, want)
 			}
@@ -223,8 +269,9 @@ func TestGoldenVectors(t *testing.T) {
 			if diff := cmp.Diff(v.body, body); diff != "" {
 				t.Errorf("body (-want +got):\n%s", diff)
 			}
-			if tail := len(packet) - netproto.HeaderLen - known - netproto.TagLen; tail != len(v.tail) {
-				t.Errorf("tail of %d bytes, want %d", tail, len(v.tail))
+			blocks := len(encode(nil, h, body)) - len(encode(nil, h, bare(body)))
+			if tail := len(packet) - netproto.HeaderLen - known - netproto.TagLen; tail != blocks+len(v.tail) {
+				t.Errorf("tail of %d bytes, want %d", tail, blocks+len(v.tail))
 			}
 			checkPacket(t, layouts, packet, h, body)
 		})
@@ -356,9 +403,10 @@ func readVector(t testing.TB, path string) (packet []byte, text string) {
 }
 
 // renderPacket writes a vector field by field, each with its place and its value.
-func renderPacket(layouts map[string]layout, why string, h netproto.Header, packet []byte) string {
+func renderPacket(layouts map[string]layout, v goldenVector, packet []byte) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "# %s: %s\n", h.Kind, why)
+	h := v.wantHeader()
+	fmt.Fprintf(&out, "# %s: %s\n", h.Kind, v.why)
 	rest := packet[:len(packet)-netproto.TagLen]
 	block := func(what string, l layout) {
 		end := l[len(l)-1].at + l[len(l)-1].len
@@ -378,7 +426,11 @@ func renderPacket(layouts map[string]layout, why string, h netproto.Header, pack
 		block(fmt.Sprintf("entry %d", i), layouts["entry"])
 	}
 	if len(rest) > 0 {
-		fmt.Fprintf(&out, "\n# tail, ignored\n%x\n", rest)
+		what := "tail, ignored"
+		if v.tail == nil {
+			what = "blocks"
+		}
+		fmt.Fprintf(&out, "\n# %s\n%x\n", what, rest)
 	}
 	fmt.Fprintf(&out, "\n# tag\n%x\n", packet[len(packet)-netproto.TagLen:])
 	return out.String()

@@ -10,7 +10,7 @@ import (
 // kinds lists the kinds of version 1. Where one is missing, TestEachKindIsKnown fails.
 var kinds = []netproto.Kind{
 	netproto.KindPoll, netproto.KindReply, netproto.KindAck, netproto.KindAdjust,
-	netproto.KindCandidate, netproto.KindResign, netproto.KindClaim,
+	netproto.KindCandidate, netproto.KindResign, netproto.KindSetTime, netproto.KindClaim,
 }
 
 // encode appends the packet for a body of any kind.
@@ -29,6 +29,8 @@ func encode(dst []byte, h netproto.Header, body any) []byte {
 	case netproto.Claim:
 		return b.Append(dst, h)
 	case netproto.Resign:
+		return b.Append(dst, h)
+	case netproto.SetTime:
 		return b.Append(dst, h)
 	}
 	panic(fmt.Sprintf("no such body: %T", body))
@@ -63,10 +65,29 @@ func decode(ring *netproto.Ring, packet []byte) (h netproto.Header, body any, kn
 	case netproto.KindResign:
 		body, err = netproto.ParseResign(raw)
 		known = netproto.ResignLen
+	case netproto.KindSetTime:
+		body, err = netproto.ParseSetTime(raw)
+		known = netproto.SetTimeLen
 	default:
 		panic("Open let kind " + h.Kind.String() + " through")
 	}
 	return h, body, known, err
+}
+
+// bare is a body without what stands in blocks.
+func bare(body any) any {
+	switch b := body.(type) {
+	case netproto.Poll:
+		b.Name = nil
+		return b
+	case netproto.Reply:
+		b.Name, b.Move = nil, netproto.Move{}
+		return b
+	case netproto.Adjust:
+		b.Move = netproto.Move{}
+		return b
+	}
+	return body
 }
 
 // withTail makes the body of a packet longer.
@@ -129,6 +150,19 @@ func fullClaim() netproto.Claim {
 }
 
 func fullResign() netproto.Resign { return netproto.Resign{Successor: 0xD0D1D2D3D4D5D6D7} }
+
+func fullSetTime() netproto.SetTime {
+	return netproto.SetTime{
+		Request: 0xA1A2A3A4A5A6A7A8, Echo: 0x1112131415161718, By: -90_000_000_000, Left: -89_500_000_000, Begins: noon, Pace: 437_500,
+		Answer: netproto.AnswerYes,
+	}
+}
+
+func fullMove() netproto.Move {
+	return netproto.Move{
+		Lineage: 0xA1A2A3A4A5A6A7A8, From: 0xC0C1C2C3C4C5C6C7, By: -90_000_000_000, Left: -89_500_000_000, Epoch: noon, Pace: 437_500,
+	}
+}
 
 func fullEntry(i int) netproto.Entry {
 	return netproto.Entry{

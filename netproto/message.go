@@ -17,7 +17,7 @@ type Nonce uint64
 // Kind is the type of a packet.
 type Kind uint8
 
-// The kinds of version 1. SetTime is a reserved number: this version drops it as unknown.
+// The kinds of version 1.
 const (
 	KindPoll      Kind = 1
 	KindReply     Kind = 2
@@ -75,6 +75,7 @@ type Poll struct {
 	Members  uint16 // nodes the master knows, itself included
 	Priority uint8
 	Phase    Phase
+	Name     []byte // of the sender's host, in a block; empty = none: a label, never to be trusted
 }
 
 // HeldKeys is how many key ids a Reply can list.
@@ -95,6 +96,8 @@ type Reply struct {
 	Earlier  Earlier
 	Held     [HeldKeys]uint32 // key ids the sender holds, newest first, 0 = none
 	Pace     uint32           // ppb: largest slew rate of the sender; 0 = not stated
+	Name     []byte           // as in Poll
+	Move     Move             // that the sender knows to be under way, in a block; Lineage 0 = none
 }
 
 // Earlier brings the exact stamps of a Reply/Ack exchange that is over: they were not known when it ran.
@@ -142,6 +145,7 @@ type Adjust struct {
 	Phase      Phase
 	Successors [Successors]ID
 	Entries    []Entry
+	Move       Move // under way, in a block; Lineage 0 = none
 }
 
 // Rotation is the sum of all common moves of LAN time since the founding: at LAN time t every node's
@@ -186,4 +190,38 @@ type Claim struct {
 // objects to whoever stands because of it.
 type Resign struct {
 	Successor ID // who is to stand at once; 0 = anybody
+}
+
+// SetTime asks a master to move LAN time, by unicast, and is what the master answers.
+type SetTime struct {
+	Request uint64 // random; the lineage of the LAN once it has been moved: who asks again asks for the same move
+	Echo    Nonce  // of the master's last Poll; the answer repeats it
+	By      int64  // ns to move LAN time by
+	Left    int64  // answer: ns that clocks on LAN time have to go, with what an earlier move has left
+	Begins  Stamp  // answer: LAN time at which it begins
+	Pace    uint32 // answer, ppb: at which clocks that are slewed go
+	Answer  Answer
+}
+
+// Answer is what a master says to a SetTime.
+type Answer uint8
+
+// The answers.
+const (
+	AnswerNone      Answer = 0 // it is asked for
+	AnswerYes       Answer = 1 // LAN time will be moved, or has been
+	AnswerNoTime    Answer = 2 // refused: there is no LAN time, or no majority agrees on it
+	AnswerBusy      Answer = 3 // refused: another move has been announced and has not begun
+	AnswerRange     Answer = 4 // refused: there is no such date, or the protocol cannot carry it
+	AnswerUntrusted Answer = 5 // refused: the master has a list of trusted nodes, and the sender is not in it
+)
+
+// Move is an operator's order: when LAN time shows Epoch, in the lineage From, every timescale is moved by By, and belongs to Lineage.
+type Move struct {
+	Lineage uint64 // of the LAN that has been moved; 0 = there is no move
+	From    uint64
+	By      int64  // ns
+	Left    int64  // ns that clocks have to go then: By, and what an earlier move has left
+	Epoch   Stamp  // on LAN time as it was before
+	Pace    uint32 // ppb, at which clocks that are slewed go
 }

@@ -6,19 +6,19 @@ import "encoding/binary"
 const PollLen = 24
 
 // Append appends the packet that carries p: header, body and tag. It sets the header's kind and key id itself and takes
-// the rest of h as it is; it checks no value. It allocates only if dst lacks HeaderLen+PollLen+TagLen bytes of room.
+// the rest of h as it is; it checks no value. It allocates only if dst lacks room (MaxPacket bytes always suffice).
 func (p *Poll) Append(dst []byte, h Header) []byte {
 	start := len(dst)
 	h.Kind = KindPoll
-	be := binary.BigEndian
-	dst = appendHeader(dst, &h, PollLen)
+	be, rest := binary.BigEndian, tail{name: p.Name}
+	dst = appendHeader(dst, &h, PollLen+rest.len())
 	dst = be.AppendUint64(dst, uint64(p.Nonce))
 	dst = be.AppendUint32(dst, p.Interval)
 	dst = be.AppendUint32(dst, p.Window)
 	dst = be.AppendUint16(dst, p.Slots)
 	dst = be.AppendUint16(dst, p.Members)
 	dst = append(dst, p.Priority, byte(p.Phase), 0, 0)
-	return seal(dst, start)
+	return seal(rest.append(dst), start)
 }
 
 // ParsePoll reads the body of a Poll. A longer body is read as far as it is known. It returns ErrTruncated for a
@@ -40,6 +40,7 @@ func ParsePoll(body []byte) (Poll, error) {
 	if r.u16() != 0 || !p.valid() {
 		return Poll{}, ErrValue
 	}
+	p.Name = parseTail(body[PollLen:]).name
 	return p, nil
 }
 

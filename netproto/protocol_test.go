@@ -63,6 +63,8 @@ func protocolLayouts(t testing.TB) map[string]layout {
 			section = strings.ToLower(strings.Trim(strings.SplitN(line[3:], " ", 3)[1], ","))
 		case line == "Entry:":
 			section = "entry"
+		case line == "Move:":
+			section = "move"
 		}
 		row := rowPattern.FindStringSubmatch(line)
 		if row == nil {
@@ -91,6 +93,7 @@ func TestProtocolTablesAreWhole(t *testing.T) {
 		"header": netproto.HeaderLen, "poll": netproto.PollLen, "reply": netproto.ReplyLen,
 		"ack": netproto.AckLen, "adjust": netproto.AdjustLen, "entry": netproto.EntryLen,
 		"candidate": netproto.CandidateLen, "claim": netproto.ClaimLen, "resign": netproto.ResignLen,
+		"set-time": netproto.SetTimeLen, "move": 48,
 	}
 	layouts := protocolLayouts(t)
 	if len(layouts) != len(lengths) {
@@ -200,6 +203,12 @@ func bodyValues(body any) []uint64 {
 		return []uint64{uint64(b.Echo), uint64(b.Master), uint64(b.Rounds), uint64(b.Voters), uint64(b.Priority), 0}
 	case netproto.Resign:
 		return []uint64{uint64(b.Successor)}
+	case netproto.SetTime:
+		return []uint64{
+			b.Request, uint64(b.Echo), uint64(b.By), uint64(b.Left), uint64(b.Begins), uint64(b.Pace), uint64(b.Answer), 0,
+		}
+	case netproto.Move:
+		return []uint64{b.Lineage, b.From, uint64(b.By), uint64(b.Left), uint64(b.Epoch), uint64(b.Pace), 0}
 	case netproto.Entry:
 		return []uint64{
 			uint64(b.ID), uint64(b.Nonce), uint64(b.Delta), uint64(b.Bound), uint64(b.Slot), uint64(b.Standing), 0,

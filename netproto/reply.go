@@ -7,7 +7,7 @@ const ReplyLen = 112
 
 // Append appends the packet that carries p: header, body and tag. It sets the header's kind, key id and FlagEarlier
 // itself (the flag stands exactly if Earlier.Seq is not zero; else the block is written as zeros) and takes the rest of h
-// as it is; it checks no value. It allocates only if dst lacks HeaderLen+ReplyLen+TagLen bytes of room.
+// as it is; it checks no value. It allocates only if dst lacks room (MaxPacket bytes always suffice).
 func (p *Reply) Append(dst []byte, h Header) []byte {
 	start := len(dst)
 	h.Kind = KindReply
@@ -17,8 +17,8 @@ func (p *Reply) Append(dst []byte, h Header) []byte {
 		h.Flags &^= FlagEarlier
 		earlier = Earlier{}
 	}
-	be := binary.BigEndian
-	dst = appendHeader(dst, &h, ReplyLen)
+	be, rest := binary.BigEndian, tail{p.Name, p.Move}
+	dst = appendHeader(dst, &h, ReplyLen+rest.len())
 	dst = be.AppendUint64(dst, uint64(p.Echo))
 	dst = be.AppendUint64(dst, uint64(p.Nonce))
 	dst = be.AppendUint64(dst, uint64(p.T2))
@@ -36,7 +36,7 @@ func (p *Reply) Append(dst []byte, h Header) []byte {
 	}
 	dst = be.AppendUint32(dst, p.Pace)
 	dst = be.AppendUint32(dst, 0)
-	return seal(dst, start)
+	return seal(rest.append(dst), start)
 }
 
 // ParseReply reads the body of a Reply; of its header it needs FlagEarlier, which has to agree with the Earlier block.
@@ -68,6 +68,8 @@ func ParseReply(h Header, body []byte) (Reply, error) {
 	if reserved != 0 || r.u32() != 0 || !p.valid() || !p.Earlier.valid(h.Flags&FlagEarlier != 0) {
 		return Reply{}, ErrValue
 	}
+	rest := parseTail(body[ReplyLen:])
+	p.Name, p.Move = rest.name, rest.move
 	return p, nil
 }
 

@@ -67,6 +67,7 @@ func keyedVectors(t testing.TB) []goldenVector {
 		{"keyed-candidate", "as candidate-full", h, fullCandidate(), nil, ring},
 		{"keyed-claim", "as claim-full", h, fullClaim(), nil, ring},
 		{"keyed-resign", "as resign-full", h, fullResign(), nil, ring},
+		{"keyed-set-time", "as set-time-asked", h, askedSetTime(), nil, ring},
 		{"keyed-older", "as poll-full, under the older of two keys", older, fullPoll(), nil, ring},
 		{"keyed-tail", "as poll-tail: the tag covers the tail", h, fullPoll(), []byte("tomorrow"), ring},
 	}

@@ -11,7 +11,7 @@ import (
 func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
 // known reports whether k is a kind that this version reads.
-func (k Kind) known() bool { return k >= KindPoll && k <= KindClaim && k != KindSetTime }
+func (k Kind) known() bool { return k >= KindPoll && k <= KindClaim }
 
 // String returns the kind's name in lower case.
 func (k Kind) String() string {
@@ -62,6 +62,25 @@ func (s Standing) String() string {
 		return "left out"
 	}
 	return fmt.Sprintf("standing %d", uint8(s))
+}
+
+// String says what the answer is, in a few words.
+func (a Answer) String() string {
+	switch a {
+	case AnswerNone:
+		return "none"
+	case AnswerYes:
+		return "accepted"
+	case AnswerNoTime:
+		return "there is no LAN time that a majority agrees on"
+	case AnswerBusy:
+		return "another move has been announced and has not begun"
+	case AnswerRange:
+		return "there is no such date, or the protocol cannot carry it"
+	case AnswerUntrusted:
+		return "the master has a list of trusted nodes, and this one is not in it"
+	}
+	return fmt.Sprintf("answer %d", uint8(a))
 }
 
 // rateUnits is how many units of Rate make a clock gain one second per second.

@@ -159,7 +159,7 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
 		newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out), newClockCommand(out),
 		newDoctorCommand(out), newServiceCommand(out), newWaitSyncCommand(out), newElectionCommand(out), newStepDownCommand(out),
-		newLogCommand(out), newTraceCommand(out), newVersionCommand(out), newManualCommand(out), exitCodeTopic())
+		newLogCommand(out), newTraceCommand(out), newSetTimeCommand(out), newVersionCommand(out), newManualCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

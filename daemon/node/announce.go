@@ -70,17 +70,21 @@ func (n *Node) announce(c conclusion) {
 // adjust multicasts an Adjust, in as many parts as its entries need. Where there is none, there is nobody to tell.
 func (n *Node) adjust(entries []netproto.Entry, key uint32) {
 	l := n.lead
-	parts := (len(entries) + netproto.MaxEntries - 1) / netproto.MaxEntries
+	most, move := netproto.MaxEntries, n.news()
+	if move.Lineage != 0 {
+		most = netproto.MaxEntriesMoving
+	}
+	parts := (len(entries) + most - 1) / most
 	a := netproto.Adjust{
 		Rotation: l.sum, Pace: n.leastPace(), Spread: saturate(l.spread),
 		Voters: uint16(l.voters), Members: uint16(len(l.peers) + 1), Parts: uint8(parts), Phase: l.phase,
-		Successors: n.successors(),
+		Successors: n.successors(), Move: move,
 	}
 	h := n.header(l.seq, l.term)
 	h.Lineage = l.lineage
 	for part := range parts {
-		first := part * netproto.MaxEntries
-		a.Part, a.Entries = uint8(part), entries[first:min(first+netproto.MaxEntries, len(entries))]
+		first := part * most
+		a.Part, a.Entries = uint8(part), entries[first:min(first+most, len(entries))]
 		n.seen.Adjusts++
 		n.send(Send{Data: a.Append(nil, h), Group: true}, key)
 	}

@@ -51,6 +51,8 @@ type Config struct {
 	Excluded []netproto.ID // nodes whose packets are dropped: their clocks lie, say; one that stands in its own list never stands for office
 	Term     uint64        // highest term obeyed before this start
 
+	Name string // of this host, for people: a label
+
 	Ring *netproto.Ring // the keys of the group; nil = the null key, which authenticates nobody
 
 	Interval  time.Duration // master: from poll to poll, at the shortest

@@ -365,7 +365,7 @@ func (l *leader) judge(n *Node, b ballot, mean berkeley.Mean, peers []*peer, sam
 		if p.standing != netproto.StandingNewcomer {
 			continue
 		}
-		settled := p.lineage == l.lineage && p.onTime(samples[i].Offset-mean.Offset, samples[i].Bound)
+		settled := p.lineage == l.lineage && p.onTime(samples[i].Offset-mean.Offset, samples[i].Bound, n.wayLeft())
 		if p.good++; !settled {
 			p.good = 0
 		}
@@ -391,7 +391,7 @@ func (n *Node) ownStanding(offset int64, mean berkeley.Mean) netproto.Standing {
 		n.note(Warn, "this master's clock is off the majority's: it lost its vote", Attr{"offset", time.Duration(-offset)})
 		return netproto.StandingNewcomer
 	}
-	_, residual := n.steering()
+	residual := n.gap()
 	limit := int64(time.Millisecond)
 	if l.good++; max(offset, -offset) >= limit || max(residual, -residual) >= limit {
 		l.good = 0

@@ -24,6 +24,8 @@ const (
 	longWay = int64(10 * time.Millisecond)
 	// slowestPace (ppb) is the slowest pace that is believed: below 1 ppm nobody can be configured, and a merge would never end.
 	slowestPace = 1000
+	// quarter is the inverse of what operating systems pay in a second of what they are ordered to.
+	quarter = 4
 	// rememberEvery is how often the rate is written to disk, and rememberPoints how many rounds must stand behind it.
 	rememberEvery  = time.Hour
 	rememberPoints = 32
@@ -55,15 +57,13 @@ type correction struct {
 
 // adopt takes a correction in: the timescale first, then the clock.
 func (n *Node) adopt(c correction) {
-	c.delta -= n.turn(c.rotation)
+	if n.lineage == c.lineage {
+		c.delta -= n.turn(c.rotation)
+	}
 	switch {
 	case n.lineage != c.lineage:
-		n.merging = n.lineage != 0 && !c.founding
-		n.lineage = c.lineage
-		n.age = foundingRounds
-		if c.founding {
-			n.age = 0
-		}
+		n.rotation = c.rotation
+		n.belong(c)
 		if !c.alone {
 			n.servo.Jump(c.raw, c.delta, c.bound)
 		}
@@ -84,6 +84,23 @@ func (n *Node) adopt(c correction) {
 	n.rounds++
 	n.age++
 	n.settle(c.alone)
+}
+
+// belong goes over to another lineage: to another LAN, or with this one to a time that an operator set.
+func (n *Node) belong(c correction) {
+	late := n.order.known && c.lineage == n.order.move.Lineage && n.lineage == n.order.move.From
+	n.merging = n.lineage != 0 && !c.founding && !late
+	n.lineage = c.lineage
+	switch {
+	case late:
+	case c.founding:
+		n.age = 0
+	default:
+		n.age = foundingRounds
+	}
+	if n.order.known && c.lineage != n.order.move.Lineage && c.lineage != n.order.move.From {
+		n.order, n.course = order{}, course{}
+	}
 }
 
 // strange says whether a delta is too large to be noise about the timescale.
@@ -131,6 +148,11 @@ func (n *Node) turn(r rotation) (missed int64) {
 func (n *Node) settle(alone bool) {
 	_, phase := n.steering()
 	size := max(phase, -phase)
+	always := n.cfg.Step == StepAlways && size > int64(n.cfg.StepThreshold)
+	if always {
+		n.course = course{}
+	}
+	gap := n.gap()
 	n.merging = n.merging && size > firstStep
 	first := !n.together
 	n.synced = true
@@ -139,10 +161,10 @@ func (n *Node) settle(alone bool) {
 		n.do(Synchronised{})
 	}
 	switch {
-	case first && n.cfg.Step != StepNever && n.mayStep && size > firstStep:
-		n.step(phase, "first synchronisation: clock stepped")
-	case n.cfg.Step == StepAlways && size > int64(n.cfg.StepThreshold):
-		n.step(phase, "clock stepped")
+	case first && n.cfg.Step != StepNever && n.mayStep && max(gap, -gap) > firstStep:
+		n.step(gap, "first synchronisation: clock stepped")
+	case always:
+		n.step(gap, "clock stepped")
 	}
 	n.mayStep = n.mayStep && alone
 	n.steer()
@@ -204,6 +226,21 @@ func (n *Node) slewRate() float64 {
 	return min(n.cfg.MaxSlew, float64(n.pace)/1e9)
 }
 
+// pacing is at which rate (fractional) to slew a phase (ns), and what to order for that: on the common course, as it wants, else as fast as
+// may be. Operating systems pay no more than a quarter of what is ordered in a second.
+func (n *Node) pacing(phase int64) (pace float64, order int64) {
+	if n.course.left != 0 {
+		rate, ok := n.course.rate(n.servo.Line().At(n.at.Raw), phase)
+		if ok {
+			pace = min(max(rate, slowestPace/1e9), n.cfg.MaxSlew)
+			most := max(float64(max(phase, -phase)), quarter*pace*1e9)
+			return pace, int64(math.Copysign(most, float64(phase)))
+		}
+		n.course = course{}
+	}
+	return n.slewRate(), phase
+}
+
 // slewTime is how long a phase (ns) takes at the largest slew.
 func (n *Node) slewTime(size int64) time.Duration {
 	return time.Duration(min(float64(size)/n.slewRate(), math.MaxInt64/2)).Round(time.Second)
@@ -224,14 +261,15 @@ func (n *Node) steer() {
 	}
 	n.steerAt = n.at.Now + n.untilTurn()
 	frequency, phase := n.steering()
-	n.alarm(phase)
+	pace, due := n.pacing(phase)
+	n.alarm(n.gap())
 	n.tell(phase)
 	_, known := n.servo.Heard()
 	alone := n.lead != nil && !n.together // it is LAN time itself
 	s := Steer{
 		Frequency: frequency,
-		Phase:     phase,
-		MaxSlew:   n.slewRate(),
+		Phase:     due,
+		MaxSlew:   pace,
 		MaxError:  add(n.servo.Bound(n.at.Raw), max(phase, -phase)),
 		EstError:  add(int64(n.servo.Error()), max(phase, -phase)),
 

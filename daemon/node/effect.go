@@ -1,9 +1,14 @@
 package node
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+
+	"meantime/netproto"
+)
 
 // Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, Remember, NewID, NewTerm,
-// Answer or Note.
+// Answer, TimeSet or Note.
 type Effect interface{ effect() }
 
 // Send wants a datagram sent and its transmit stamp brought back under Token.
@@ -44,6 +49,15 @@ type NewID struct{ ID uint64 }
 // NewTerm says that a higher term has been obeyed: to be kept, so that a restart does not believe an older master.
 type NewTerm struct{ Term uint64 }
 
+// TimeSet is what came of a SetTime.
+type TimeSet struct {
+	By     time.Duration
+	Answer netproto.Answer // AnswerNone: no master answered
+	Begins time.Duration   // from now until LAN time is moved
+	Steps  bool            // this host's clock is stepped then, as its policy says
+	Takes  time.Duration   // from then until clocks that are slewed have followed, at the pace in force
+}
+
 // Level is how much a Note matters.
 type Level uint8
 
@@ -74,4 +88,5 @@ func (Synchronised) effect() {}
 func (Remember) effect()     {}
 func (NewID) effect()        {}
 func (NewTerm) effect()      {}
+func (TimeSet) effect()      {}
 func (Note) effect()         {}

@@ -59,6 +59,8 @@ type follower struct {
 // session is what a slave knows of one master.
 type session struct {
 	id       netproto.ID
+	name     string
+	polls    int // heard
 	start    uint32
 	term     uint64
 	lineage  uint64
@@ -178,6 +180,8 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 	s.addr, s.iface, s.term, s.lineage = p.From, p.Iface, h.Term, h.Lineage
 	s.dry = h.Flags&netproto.FlagDry != 0
 	s.offered = interval
+	s.polls++
+	relabel(&s.name, poll.Name)
 	if !s.verified {
 		s.interval = interval // of use to nobody but whoever is obeyed later
 	}
@@ -260,10 +264,13 @@ func (n *Node) reply(s *session) {
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
 		Repeat:   uint8(repeat), Priority: n.cfg.Priority, Pace: netproto.PaceOf(n.cfg.MaxSlew),
-		Held: n.held(),
+		Held: n.held(), Move: n.news(),
 	}
 	if m := n.follow.master; m != nil {
 		r.Master = m.id
+	}
+	if repeat == 0 && named(s.polls, s.seq) {
+		r.Name = n.name
 	}
 	h := n.header(s.seq, n.term)
 	if s.acked > 0 {
@@ -440,6 +447,9 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	n.follow.watch.Successor(a.Successors[0] == n.cfg.ID)
 	if a.Phase != netproto.PhaseKeeping {
 		return
+	}
+	if n.learn(a.Move, h.Lineage); n.order.known && s.epoch < n.order.raw && h.Lineage == n.lineage {
+		return // it may have been measured before LAN time was set, or after
 	}
 	n.adopt(correction{
 		raw: s.epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,

@@ -309,7 +309,7 @@ func TestHostileBytesAreCounted(t *testing.T) {
 	b.wantDrop(DropForeign, mutate(2, 9))
 	b.wantDrop(DropKey, mutate(15, 1))
 	b.wantDrop(DropKey, mutate(len(good)-1, 1))
-	b.wantDrop(DropKind, mutate(3, 7))
+	b.wantDrop(DropKind, mutate(3, 0))
 	b.wantDrop(DropKind, mutate(3, 9))
 	b.wantDrop(DropGroup, mutate(11, 8))
 	b.wantDrop(DropValue, pollOf(1, func(_ *netproto.Header, p *netproto.Poll) { p.Window = 0 }))

@@ -7,8 +7,8 @@ import (
 	"meantime/netproto"
 )
 
-// Input is what the outside tells a Node: a Packet, a Refused, a Sent, a Tick, a Suspended, a Foreign, a Keys, an Elect, a StepDown or a
-// Stop.
+// Input is what the outside tells a Node: a Packet, a Refused, a Sent, a Tick, a Suspended, a Foreign, a Keys, an Elect, a StepDown, a
+// SetTime or a Stop.
 type Input interface{ input() }
 
 // Packet is a received datagram.
@@ -50,6 +50,12 @@ type Foreign struct{ What string }
 // Keys says that the node is to hold other keys from now on. The ring becomes the node's own.
 type Keys struct{ Ring *netproto.Ring }
 
+// SetTime is an operator's order to move the time of the whole LAN. What comes of it is told by a TimeSet.
+type SetTime struct {
+	By  time.Duration
+	Who string // for the log
+}
+
 // Stop says that the program ends: a master hands over.
 type Stop struct{}
 
@@ -60,4 +66,5 @@ func (Tick) input()      {}
 func (Suspended) input() {}
 func (Foreign) input()   {}
 func (Keys) input()      {}
+func (SetTime) input()   {}
 func (Stop) input()      {}

@@ -31,7 +31,7 @@ func (l *leader) setInterval(n *Node) {
 
 // untroubled says whether the LAN keeps its time, everybody votes in agreement and has been heard lately, and no clock has jumped.
 func (l *leader) untroubled(n *Node) bool {
-	if l.phase != netproto.PhaseKeeping || l.resuming > 0 || l.jumped > 0 || l.bad > 0 || l.fresh > 0 || !n.voter() {
+	if l.phase != netproto.PhaseKeeping || l.resuming > 0 || l.jumped > 0 || l.bad > 0 || l.fresh > 0 || !n.voter() || n.awaited() {
 		return false
 	}
 	for _, p := range l.peers {

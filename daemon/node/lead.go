@@ -1,7 +1,6 @@
 package node
 
 import (
-	"slices"
 	"time"
 
 	"meantime/daemon/berkeley"
@@ -62,6 +61,7 @@ type leader struct {
 	holding   bool          // the lack of a majority has been logged
 
 	seq      uint32
+	rounds   int  // in this office
 	open     bool // a round is under way
 	nonce    netproto.Nonce
 	copies   []netproto.Nonce // of the poll under other keys
@@ -136,6 +136,7 @@ func (n *Node) poll() {
 	}
 	window := n.window()
 	l.seq++
+	l.rounds++
 	n.seq = l.seq
 	l.open, l.fresh = true, 0
 	l.closeAt = n.at.Now + window + min(grace, l.interval/4)
@@ -147,6 +148,9 @@ func (n *Node) poll() {
 	body := netproto.Poll{
 		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
 		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase,
+	}
+	if named(l.rounds, l.seq) {
+		body.Name = n.name
 	}
 	l.departed = l.departed[:0]
 	n.seen.Polls++
@@ -199,12 +203,16 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	case h.Flags&netproto.FlagDry == 0 && n.cfg.Dry:
 		n.drop(DropDry)
 		return
-	case !l.open || h.Seq != l.seq || r.Echo != l.nonce && !slices.Contains(l.copies, r.Echo):
+	case !l.open || h.Seq != l.seq || !l.polled(r.Echo):
 		n.drop(DropStale)
 		return
 	case !credible(h.Term, l.term):
 		n.drop(DropValue)
 		return
+	}
+	if l.resuming > 0 { // the old master may have been told something that this one has not heard
+		n.learn(r.Move, h.Lineage)
+		n.carryOut()
 	}
 	p, fresh := l.peers.get(h.Sender)
 	if p == nil {
@@ -258,7 +266,7 @@ func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
 	*p = peer{id: h.Sender, start: h.Start, former: p.start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
 	p.reading.at = -1
 	n.lead.fresh++
-	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && h.Lineage == n.lead.lineage {
+	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && (h.Lineage == n.lead.lineage || n.behind(h.Lineage)) {
 		p.standing = netproto.StandingVoter
 	}
 	if n.lead.fresh > mostWelcomes {
@@ -273,6 +281,7 @@ func (p *peer) learn(h netproto.Header, r netproto.Reply) {
 	p.rate, p.residual, p.bound, p.priority = r.Rate.Fraction(), r.Residual, r.Bound, r.Priority
 	p.repeat, p.nonce, p.pace = r.Repeat, r.Nonce, r.Pace
 	p.exchanges++
+	relabel(&p.name, r.Name)
 	if h.Flags&netproto.FlagJumped != 0 {
 		p.jumped = patience
 	}

@@ -30,6 +30,7 @@ const (
 // master.
 type Member struct {
 	ID       netproto.ID
+	Name     string // of its host, as it says: a label, never authority; "" = not known
 	Self     bool
 	Master   bool
 	Addr     netip.AddrPort    // zero of the node itself
@@ -119,7 +120,8 @@ func (n *Node) voiceless(p *peer) Voice {
 func (n *Node) Members() []Member {
 	rate, residual := n.steering()
 	self := Member{
-		ID: n.cfg.ID, Self: true, Master: n.lead != nil, Standing: n.standing, Rate: rate, Residual: time.Duration(residual), Word: -1, Heard: -1,
+		ID: n.cfg.ID, Name: n.cfg.Name, Self: true, Master: n.lead != nil, Standing: n.standing, Rate: rate,
+		Residual: time.Duration(residual), Word: -1, Heard: -1,
 		Priority: n.cfg.Priority, Rounds: int(n.rounds), Key: n.key,
 	}
 	if _, ok := n.servo.Heard(); ok {
@@ -128,7 +130,7 @@ func (n *Node) Members() []Member {
 	if n.lead == nil {
 		members := []Member{self}
 		if m := n.follow.master; m != nil {
-			members = append(members, Member{ID: m.id, Master: true, Addr: m.addr, Word: -1, Heard: m.heard})
+			members = append(members, Member{ID: m.id, Name: m.name, Master: true, Addr: m.addr, Word: -1, Heard: m.heard})
 		}
 		return members
 	}
@@ -136,7 +138,7 @@ func (n *Node) Members() []Member {
 	members = append(members, n.lead.reading.fill(self))
 	for _, p := range n.lead.peers {
 		members = append(members, p.reading.fill(Member{
-			ID: p.id, Addr: p.addr, Standing: p.standing, Rate: p.rate, Residual: time.Duration(p.residual),
+			ID: p.id, Name: p.name, Addr: p.addr, Standing: p.standing, Rate: p.rate, Residual: time.Duration(p.residual),
 			Word: time.Duration(p.bound), Priority: p.priority, Rounds: p.rounds, Missed: p.missed, Key: p.key,
 			Heard: p.reading.at,
 		}))

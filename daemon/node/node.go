@@ -12,6 +12,7 @@ import (
 // Node is one member of the LAN. Its methods are called from one goroutine.
 type Node struct {
 	cfg   Config
+	name  []byte // of this host
 	at    Moment
 	clock clockwork
 	servo *servo.Servo // the timescale
@@ -50,6 +51,9 @@ type Node struct {
 	mute       bool // the log knows that the clock's date cannot be told
 
 	rotation rotation
+	order    order     // of an operator
+	course   course    // on which this clock is slewed for it
+	asking   *asking   // of this node's operator, nil = none
 	follow   *follower // without office: nil in a master
 	quotas   quotas    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others
@@ -72,7 +76,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, rest: never, term: cfg.Term}
+	n := &Node{cfg: cfg, name: []byte(Label(cfg.Name)), at: at, mayStep: cfg.MayStep, steerAt: never, rest: never, term: cfg.Term}
 	n.clock.start(at, cfg.Frequency)
 	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency, cfg.FrequencyError)
 	if cfg.PhaseOnly {
@@ -101,6 +105,7 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	if n.lead != nil {
 		n.lead.lapse(at.Now)
 	}
+	n.carryOut()
 	switch in := in.(type) {
 	case Packet:
 		n.packet(in)
@@ -120,6 +125,8 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		if n.steers() { // what it wrote is written over
 			n.steerAt = at.Now
 		}
+	case SetTime:
+		n.setTime(in)
 	case Elect:
 		n.elect(in)
 	case StepDown:
@@ -152,10 +159,17 @@ func (n *Node) startled() {
 
 // Deadline is when Handle wants a Tick if nothing else comes before.
 func (n *Node) Deadline() time.Duration {
-	if n.lead != nil {
-		return min(n.steerAt, n.rest, n.lead.deadline())
+	d := min(n.steerAt, n.rest)
+	if n.awaited() {
+		d = min(d, n.order.at)
 	}
-	return min(n.steerAt, n.rest, n.follow.deadline())
+	if n.asking != nil {
+		d = min(d, n.asking.next)
+	}
+	if n.lead != nil {
+		return min(d, n.lead.deadline())
+	}
+	return min(d, n.follow.deadline())
 }
 
 // due does everything whose time has come.
@@ -167,6 +181,8 @@ func (n *Node) due() {
 	if n.lead != nil { // a moment ago perhaps not yet
 		n.leadDue()
 	}
+	n.askDue()
+	n.carryOut()
 	if n.at.Now >= n.steerAt {
 		n.steer()
 	}
@@ -238,6 +254,12 @@ func (n *Node) dispatch(h netproto.Header, body []byte, p Packet) error {
 			return err
 		}
 		n.onAdjust(h, adjust)
+	case netproto.KindSetTime:
+		set, err := netproto.ParseSetTime(body)
+		if err != nil {
+			return err
+		}
+		n.onSetTime(h, set, p)
 	default:
 		return n.dispatchElection(h, body, p)
 	}

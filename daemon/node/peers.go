@@ -15,6 +15,7 @@ const maxPeers = 4096
 // peer is what a master knows of one member. Instants are raw readings.
 type peer struct {
 	id       netproto.ID
+	name     string
 	start    uint32
 	former   uint32 // the start before this one, 0 for none
 	twinned  bool   // the log knows that both are there
@@ -60,10 +61,12 @@ type peer struct {
 func (p *peer) voter() bool { return p.standing == netproto.StandingVoter }
 
 // onTime says whether the peer's clock stands on LAN time as far as its offset (ns, found with a bound) and its own word
-// tell: within 1 ms or three times the bound, whichever is more.
-func (p *peer) onTime(offset, bound int64) bool {
+// tell: within 1 ms or three times the bound, whichever is more. rest is what clocks have to go that are slewed to a time that an
+// operator set.
+func (p *peer) onTime(offset, bound, rest int64) bool {
 	limit := max(int64(1e6), 3*bound)
-	return max(offset, -offset) < limit && max(p.residual, -p.residual) < limit
+	near := func(ns int64) bool { return max(ns, -ns) < limit }
+	return near(offset) && (near(p.residual) || near(p.residual-rest))
 }
 
 // table holds the peers in the order of their ids, so that every walk over it is the same everywhere.

@@ -233,3 +233,6 @@ func clampRate(r float64) float64 {
 	}
 	return min(max(r, -maxRate), maxRate)
 }
+
+// Shift moves line and points by delta (ns), the whole past: LAN time itself was set.
+func (s *Servo) Shift(delta int64) { s.Turn(func(int64) int64 { return delta }, 0) }

@@ -7,7 +7,9 @@ import (
 
 // Scenarios lists all scenarios: the basic ones of chrony's simulation suite as far as they mean something on a LAN without
 // reference, then this product's own.
-func Scenarios() []Scenario { return slices.Concat(basic(), happenings(), falsehoods(), sieges()) }
+func Scenarios() []Scenario {
+	return slices.Concat(basic(), happenings(), falsehoods(), sieges(), dates())
+}
 
 // lan draws an ordinary LAN: n hosts within ±50 ppm and a minute of each other, on a switch.
 func lan(seed uint64, n int, length time.Duration) Plan {

@@ -18,6 +18,7 @@ const (
 	wakes                     // a machine slept, and its daemon is told
 	rekeyed                   // a key file changed, and its daemon has read it
 	assails                   // the attacker sends
+	orders                    // an operator sets LAN time
 )
 
 // event is something that happens at an instant. It is a value, kept in a slab, so that a run makes no garbage of its own.

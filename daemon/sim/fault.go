@@ -30,6 +30,7 @@ const (
 	Delayed                    // what is sent to Hosts comes Amount later, and what they send does not, for For
 	Attack                     // an outsider sends Rate hostile datagrams a second, of all classes, for For
 	Replay                     // the same, of nothing but what he has recorded since the beginning
+	SetTime                    // the host's operator orders that the LAN's time be moved by Amount
 	kinds                      // how many there are
 	drawn     = Delayed        // kinds before this one are what Draw draws from: the others are not to come right by themselves
 )
@@ -42,7 +43,7 @@ const (
 
 var kindNames = [kinds]string{
 	"kill", "stop", "wipe", "power", "freeze", "vmpause", "suspend", "step", "partition", "cut", "deaf", "mute", "flap", "lossy",
-	"delay", "attack", "replay",
+	"delay", "attack", "replay", "set-time",
 }
 
 // String names the kind as --faults does.
@@ -231,7 +232,7 @@ func (f Fault) check(nodes int, length time.Duration) error {
 		return fmt.Errorf("for %v: write a duration that is not negative", f.For)
 	case f.For == 0 && f.Kind >= Power && f.Kind <= Suspend:
 		return errors.New("how long? write +duration")
-	case f.Kind == Step && f.Amount == 0:
+	case (f.Kind == Step || f.Kind == SetTime) && f.Amount == 0:
 		return errors.New("by how much? write ~duration")
 	case f.Kind == Flap && (f.Amount <= 0 || f.For <= 0):
 		return errors.New("write +duration~turn, for instance flap:2@60s+60s~5s")

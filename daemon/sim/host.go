@@ -13,16 +13,17 @@ import (
 
 // Host is a member with its clock and its node.
 type Host struct {
-	world  *World
-	member *Member
-	index  int
-	addr   netip.AddrPort
-	ground *ground
-	Clock  *sysclock.Virtual
-	Node   *node.Node // nil while no daemon runs
-	Notes  []node.Note
-	Steps  []Adjusted
-	dice   *rand.Rand
+	world   *World
+	member  *Member
+	index   int
+	addr    netip.AddrPort
+	ground  *ground
+	Clock   *sysclock.Virtual
+	Node    *node.Node // nil while no daemon runs
+	Notes   []node.Note
+	Steps   []Adjusted
+	Answers []node.TimeSet // to orders of its operator
+	dice    *rand.Rand
 
 	// what outlives the daemon
 	id        netproto.ID
@@ -185,6 +186,8 @@ func (h *Host) do(e node.Effect) error {
 		h.id = netproto.ID(e.ID)
 	case node.NewTerm:
 		h.savedTerm = e.Term
+	case node.TimeSet:
+		h.Answers = append(h.Answers, e)
 	case node.Note:
 		h.Notes = append(h.Notes, e)
 	}

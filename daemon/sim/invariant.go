@@ -88,7 +88,7 @@ func (j *judge) obeyed(h *Host, term uint64, master int) {
 func (j *judge) stepped(h *Host, s node.Step) {
 	c := &j.hosts[h.index]
 	switch cfg := j.world.plan.Node; {
-	case cfg.Step == node.StepAlways:
+	case cfg.Step == node.StepAlways && (c.synced || !cfg.MayStep):
 		if size := max(s.Delta, -s.Delta); size <= int64(cfg.StepThreshold) {
 			j.fail(NoStep, h.index, "stepped by %v, below the threshold of %v", time.Duration(s.Delta), cfg.StepThreshold)
 		}

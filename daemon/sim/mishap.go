@@ -66,6 +66,8 @@ func (w *World) befall(h *Host, f Fault) error {
 		h.sleep()
 	case Step:
 		return w.meddle(h, f.Amount)
+	case SetTime:
+		return h.SetTime(f.Amount)
 	case Cut:
 		h.cut, h.deaf = h.cut+1, h.deaf+1
 	case Deaf:

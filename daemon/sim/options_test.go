@@ -56,7 +56,7 @@ func TestOptionsAreWrittenAsFlags(t *testing.T) {
 func TestFaultsAreReadAsWritten(t *testing.T) {
 	const all = "kill:master@1m0s+10s,stop:0@1s,wipe:0.1@1s+1s,power:all@2s+5s~30s,freeze:2@3s+1.5s," +
 		"vmpause:1@1s+10ms,suspend:1@1s+1m0s~20ms,step:1@1s~-20ms,partition:0.1@1s+1m0s,cut:3@1s+1s,deaf:3@1s+1s,mute:3@1s+1s,flap:2@1m0s+1m0s~3s,lossy@1s+1s~30%," +
-		"delay:1@1s+1s~200µs,attack@1s+1s~1000/s,replay@1s~0.5/s"
+		"delay:1@1s+1s~200µs,attack@1s+1s~1000/s,replay@1s~0.5/s,set-time:1@1s~-1m30s"
 	faults, err := ParseFaults(all)
 	if err != nil {
 		t.Fatal(err)

@@ -58,6 +58,7 @@ type recorder struct {
 	owed      float64 // ns: due over the second half
 	kept      int     // looks since the LAN was synchronised
 	span      float64 // ns
+	set       float64 // ns: how far LAN time went since an operator set it first
 	turned    float64 // largest change of the LAN's rate
 	refused   int
 	holding   bool
@@ -281,6 +282,9 @@ func (r *recorder) walk() {
 	if n > 0 {
 		r.expect(osc / float64(n))
 	}
+	if _, first := w.plan.ordered(); n > 0 && time.Duration(w.now) > first {
+		r.set += went / float64(n)
+	}
 	if n > 0 && half {
 		r.walked += went / float64(n)
 		r.oscillate += osc / float64(n) * float64(sampleEvery)
@@ -417,6 +421,7 @@ func (r *recorder) limit(out Report) {
 	if off := out.LANRatePPM - out.DuePPM; l.Rate > 0 && math.Abs(off) > l.Rate {
 		bad("LAN rate is %+.4f ppm, %+.4f ppm off what it should be, at most %.4f ppm is allowed", out.LANRatePPM, off, l.Rate)
 	}
+	r.arrive()
 	if l.Refuses && (!r.holding || out.Refused == 0) {
 		r.world.judge.fail(Refusal, -1, "clocks are steered, although no majority agrees")
 	}

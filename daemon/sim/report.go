@@ -77,6 +77,7 @@ const (
 	Bounded    = "clocks within their own bounds"
 	Unmoved    = "nothing hostile is obeyed"
 	Refusal    = "no majority, no steering, and said so"
+	Dated      = "LAN time goes where an operator sets it"
 	Limit      = "limits of the scenario"
 )
 

@@ -67,6 +67,8 @@ func (w *World) effect(h *Host, e node.Effect) {
 		w.hash.word(e.Term)
 	case node.NewID:
 		w.hash.word(e.ID)
+	case node.TimeSet:
+		w.hash.word(uint64(e.Answer))
 	case node.Note:
 		w.hash.text(e.Text)
 	}
@@ -87,6 +89,8 @@ func inputText(what happening, number uint64, stamp int64, data []byte) string {
 		return "stop"
 	case rekeyed:
 		return fmt.Sprintf("keys, the newest %s", netproto.KeyName(uint32(number)))
+	case orders:
+		return fmt.Sprintf("set LAN time by %v", time.Duration(stamp))
 	case wakes:
 		return fmt.Sprintf("slept for %v", time.Duration(stamp))
 	case departed:
@@ -113,6 +117,8 @@ func effectText(e node.Effect) string {
 		return fmt.Sprintf("keep term %d", e.Term)
 	case node.NewID:
 		return fmt.Sprintf("keep id %016x", e.ID)
+	case node.TimeSet:
+		return fmt.Sprintf("set LAN time by %v: %v", e.By, e.Answer)
 	case node.Synchronised:
 		return "synchronised"
 	case node.Note:

@@ -1,0 +1,78 @@
+package daemon
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"time"
+
+	"meantime/daemon/control"
+	"meantime/daemon/node"
+	"meantime/netproto"
+)
+
+// farthest (s) is what can be told of a time in nanoseconds; the master judges the rest.
+const farthest = 4.6e9
+
+// setTime has the LAN's master move the time of all members, and waits for its answer.
+func (d *driver) setTime(ctx context.Context, who caller, s control.SetTime) (control.Setting, error) {
+	if s.Time.IsZero() == (s.By == 0) {
+		return control.Setting{}, httpError{http.StatusBadRequest, "either time or by_s is wanted"}
+	}
+	if math.Abs(float64(s.By)) > farthest || !s.Time.IsZero() && math.Abs(float64(s.Time.Unix())) > farthest {
+		return control.Setting{}, httpError{http.StatusBadRequest, "a time from 1970 to 2116 is wanted"}
+	}
+	set := make(chan node.TimeSet, 1)
+	input := func(at node.Moment) node.Input {
+		by := s.By.Duration()
+		if !s.Time.IsZero() {
+			now, _, ok := d.node.LANTime(at)
+			if !ok {
+				now = at.Wall // the master will say that there is none yet
+			}
+			by = time.Duration(s.Time.UnixNano() - now)
+		}
+		return node.SetTime{By: by, Who: who.String()}
+	}
+	if err := d.hand(ctx, wish{input: input, set: set}); err != nil {
+		return control.Setting{}, err
+	}
+	select {
+	case a := <-set:
+		return settingOf(a, time.Now())
+	case <-d.ended:
+		return control.Setting{}, errEnding
+	}
+}
+
+// settingOf tells what the master has answered.
+func settingOf(a node.TimeSet, now time.Time) (control.Setting, error) {
+	switch a.Answer {
+	case netproto.AnswerYes:
+		return control.Setting{
+			By: control.SecondsOf(a.By), Begins: control.SecondsOf(a.Begins), Steps: a.Steps, Takes: control.SecondsOf(a.Takes),
+			Ends: now.Add(a.By + a.Begins + a.Takes).UTC(),
+		}, nil
+	case netproto.AnswerNone:
+		return control.Setting{}, httpError{http.StatusConflict, "no master answers: is one heard? (meantime status)"}
+	}
+	return control.Setting{}, httpError{http.StatusConflict, "the master refuses: " + a.Answer.String()}
+}
+
+// expect notes who waits for the answer to an order. One at a time is given.
+func (d *driver) expect(set chan<- node.TimeSet) bool {
+	if d.setting != nil {
+		set <- node.TimeSet{Answer: netproto.AnswerBusy}
+		return false
+	}
+	d.setting = set
+	return true
+}
+
+// wasSet tells who waits what came of an order.
+func (d *driver) wasSet(a node.TimeSet) {
+	if d.setting != nil {
+		d.setting <- a // there is room
+		d.setting = nil
+	}
+}
