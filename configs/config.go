@@ -81,8 +81,12 @@ type Config struct {
 	Insecure bool     // whether packets are neither authenticated nor expected to be, even with a real clock
 	StateDir string   // absolute path of the folder that keeps id, term and drift over restarts
 	Control  string   // absolute path of the socket that `meantime status` and its like ask; "" = none
-	User     string   // Linux: the account that root goes on as; "" = root stays root
-	Confine  bool     // whether the process gives up, once it has started, what it does not need
+
+	Metrics netip.AddrPort // where metrics are served over TCP; the zero value = nowhere
+	Page    netip.AddrPort // where the page is, a loopback address; the zero value = nowhere
+
+	User    string // Linux: the account that root goes on as; "" = root stays root
+	Confine bool   // whether the process gives up, once it has started, what it does not need
 
 	Log Log
 
