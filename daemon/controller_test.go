@@ -99,6 +99,7 @@ func TestControlAnswersTrue(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		all := startLAN(ctx, t, newMemoryLAN(), stampsAtOnce, []sysclock.VirtualConfig{{}, {Offset: 300e6, Frequency: 20e-6}})
 		time.Sleep(time.Minute)
+		all[0].host = "one"
 		ask := func(m *member, f func()) {
 			if !m.ask(ctx, f) {
 				t.Fatal("a driver has ended")
@@ -106,10 +107,17 @@ func TestControlAnswersTrue(t *testing.T) {
 		}
 		ask(all[0], func() {
 			a, _ := all[0].membersAnswer()
+			s, _ := all[0].statusAnswer()
+			if s.LastPoll == nil || *s.LastPoll > s.Interval || s.Interval != 1 || s.Interference == nil || s.Name != "one" {
+				t.Errorf("the master polled %v ago, each %v s, is called %q and sees %q", s.LastPoll, s.Interval, s.Name, s.Interference)
+			}
 			if len(a.Members) != 2 || !a.Complete || a.Master != "" {
 				t.Fatalf("members %+v", a)
 			}
 			slave := a.Members[1]
+			if a.Members[0].Heard != nil || slave.Heard == nil || *slave.Heard > s.Interval {
+				t.Errorf("heard %v ago", slave.Heard)
+			}
 			if !*slave.Votes || slave.Why != "" || slave.Standing != "voter" || slave.Offset.Duration().Abs() > 20*time.Microsecond ||
 				slave.Bound.Duration() < 10*time.Microsecond || *slave.Frequency > -9 || *slave.Frequency < -11 {
 				t.Errorf("the slave: %+v", slave)
@@ -117,6 +125,9 @@ func TestControlAnswersTrue(t *testing.T) {
 		})
 		ask(all[1], func() {
 			s, _ := all[1].statusAnswer()
+			if s.LastPoll == nil || *s.LastPoll > s.Interval || s.Interval != 1 {
+				t.Errorf("the slave was polled %v ago, each %v s", s.LastPoll, s.Interval)
+			}
 			a, _ := all[1].membersAnswer()
 			if a.Complete || len(a.Members) != 2 || a.Members[0].Votes != nil || a.Members[1].Priority != nil || a.Master != s.MasterAddr || a.Master == "" {
 				t.Errorf("a slave knows %+v", a)
@@ -268,7 +279,8 @@ func TestEvents(t *testing.T) {
 	e.add(instant(0), node.Note{Level: node.Debug, Text: "detail"})
 	got := e.list()
 	first, last := got.Events[0], got.Events[len(got.Events)-1]
-	if len(got.Events) != keptEvents || got.Lost != 3 || first.Text != "3" || last.Facts["for"] != "1.5s" || first.At.UnixNano() != 3 {
+	if len(got.Events) != keptEvents || got.Lost != 3 || first.Text != "3" || last.Facts["for"] != "1.5s" || first.At.UnixNano() != 3 ||
+		first.N != 4 || last.N != keptEvents+3 {
 		t.Errorf("%d kept, %d lost, the first %+v, the last %+v", len(got.Events), got.Lost, first, last)
 	}
 	if empty := new(events).list(); empty.Events == nil {

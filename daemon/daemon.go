@@ -133,7 +133,9 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 		beside.Go(func() { w.serve(ctx, sites) })
 	}
 	if host {
-		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
+		beside.Go(func() {
+			watchBeside(ctx, rivals, d.log, func(found []rival) { d.ask(ctx, func() { d.rivals = found }) })
+		})
 	}
 	if d.keys != nil {
 		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings, d.notify) })

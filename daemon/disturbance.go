@@ -65,6 +65,18 @@ func (d *driver) look() {
 	}
 }
 
+// interference is who else has a hand at the clock: other time programs that run, and what was seen of their writes lately.
+func (d *driver) interference(now time.Time) []string {
+	all := []string{}
+	for _, r := range d.rivals {
+		all = append(all, r.String())
+	}
+	if d.foreign.said != "" && now.Sub(d.foreign.seen) <= foreignForget {
+		all = append(all, d.foreign.said)
+	}
+	return all
+}
+
 // tellForeign hands what look has found to the node.
 func (d *driver) tellForeign(at node.Moment) error {
 	if d.found == "" {

@@ -92,6 +92,8 @@ type driver struct {
 	awake   bool   // slept has its beginning
 	lookErr limiter
 
+	host   string  // its name; "" = not known
+	rivals []rival // that run beside this one
 	events events
 
 	others    uint64 // packets of other groups so far
@@ -105,7 +107,7 @@ func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*dr
 		asks: make(chan func()), ended: make(chan struct{}),
 		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
 		rings: make(chan *netproto.Ring), sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
-		otherSaid: limiter{every: 24 * time.Hour},
+		otherSaid: limiter{every: 24 * time.Hour}, host: hostName(),
 	}
 	r, err := clock.Read()
 	if err != nil {

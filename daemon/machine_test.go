@@ -3,6 +3,7 @@ package daemon
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"meantime/configs"
 )
@@ -27,5 +28,30 @@ func TestMachineOf(t *testing.T) {
 	}
 	if m := machineOf("windows"); m.Slew != 500*configs.PPM {
 		t.Errorf("Windows: %v", m.Slew)
+	}
+}
+
+// A host's name can be shown anywhere, whatever it is.
+func TestLabel(t *testing.T) {
+	for name, want := range map[string]string{
+		"clock-7.lan": "clock-7.lan", "a\x1b[31mb\nc": "a[31mbc", "\xff\xfeé": "é", "": "",
+		strings.Repeat("é", 40): strings.Repeat("é", 31),
+	} {
+		if got := label(name); got != want {
+			t.Errorf("%q is shown as %q, not %q", name, got, want)
+		}
+	}
+}
+
+// Other programs' hands at the clock are told as long as they are news, and those that run as long as they do.
+func TestInterference(t *testing.T) {
+	now := time.Now()
+	d := &driver{rivals: []rival{{name: "chronyd", pid: 7}}}
+	d.foreign.news("frequency was changed", now)
+	if got := d.interference(now.Add(foreignForget)); len(got) != 2 || got[0] != "chronyd (process 7)" || got[1] != "frequency was changed" {
+		t.Errorf("%q", got)
+	}
+	if got := d.interference(now.Add(foreignForget + 1)); len(got) != 1 {
+		t.Errorf("a minute later: %q", got)
 	}
 }
