@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"meantime/configs"
+	"meantime/daemon/metrics"
 )
 
 const (
@@ -42,8 +43,8 @@ type site struct {
 }
 
 // sites are what listeners serve, by key.
-func (d *driver) sites(*answers) map[string]site {
-	return map[string]site{}
+func (d *driver) sites(a *answers) map[string]site {
+	return map[string]site{keyMetrics: {"GET " + metrics.Path, a.metrics}}
 }
 
 // openDoors opens what others come in by, from this host and over TCP, until they are shut.
