@@ -8,7 +8,9 @@ package metrics
 import (
 	"context"
 	"net/http"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -35,11 +37,20 @@ const (
 // Handler answers with the metrics of a node, and those of the process that answers.
 func Handler(source control.Source) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(Collector(source), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{PidFn: pid})
+	registry.MustRegister(Collector(source), collectors.NewGoCollector(), process)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: scrapesAtOnce,
 		DisableCompression:  true, // a few kB within a LAN; a compressor holds a megabyte
 	})
+}
+
+// pid is this process's number in /proc, which may be the machine's, where a namespace gave it another one: that is somebody else's there.
+func pid() (int, error) {
+	if own, err := os.Readlink("/proc/self"); err == nil {
+		return strconv.Atoi(own)
+	}
+	return os.Getpid(), nil
 }
 
 // collector is a prometheus.Collector over a source.
