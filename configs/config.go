@@ -82,8 +82,12 @@ type Config struct {
 	StateDir     string   // absolute path of the folder that keeps id, term and drift over restarts
 	Control      string   // absolute path of the socket that `meantime status` and its like ask; "" = none
 	ControlGroup string   // not on Windows: the group whose members may ask there; "" = the service's own
-	User         string   // Linux: the account that root goes on as; "" = root stays root
-	Confine      bool     // whether the process gives up, once it has started, what it does not need
+
+	Metrics netip.AddrPort // where metrics are served over TCP; the zero value = nowhere
+	Page    netip.AddrPort // where the page is, a loopback address; the zero value = nowhere
+
+	User    string // Linux: the account that root goes on as; "" = root stays root
+	Confine bool   // whether the process gives up, once it has started, what it does not need
 
 	Log Log
 

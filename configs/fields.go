@@ -66,6 +66,8 @@ var fields = []field{
 	words("state_dir", func(c *Config) *string { return &c.StateDir }, checkPath(defaultStateDir(runtime.GOOS), "folder")),
 	words("control", func(c *Config) *string { return &c.Control }, checkControl),
 	words("control_group", func(c *Config) *string { return &c.ControlGroup }, checkAccount("group")),
+	listener("metrics", func(c *Config) *netip.AddrPort { return &c.Metrics }, false),
+	listener("page", func(c *Config) *netip.AddrPort { return &c.Page }, true),
 	words("user", func(c *Config) *string { return &c.User }, checkAccount("user")),
 	toggle("confine", func(c *Config) *bool { return &c.Confine }),
 
@@ -331,6 +333,49 @@ func address(key string, at func(*Config) *netip.AddrPort) field {
 		*at(c) = parsed
 		return nil
 	}, func(c *Config) string { return at(c).String() })
+}
+
+// listener is where something is served over TCP: an address and a port, or "" for nowhere.
+func listener(key string, at func(*Config) *netip.AddrPort, private bool) field {
+	f := scalar(key, text, func(c *Config, value string) *fault {
+		parsed, wrong := parseListener(value, private)
+		if wrong != nil {
+			return wrong
+		}
+		*at(c) = parsed
+		return nil
+	}, func(c *Config) string {
+		if !at(c).IsValid() {
+			return ""
+		}
+		return at(c).String()
+	})
+	f.quote = true
+	return f
+}
+
+// parseListener takes an address of this host, literally or as localhost, and a port. Names are left alone: what one means may change.
+// Where private is set, nobody on another host may get there.
+func parseListener(value string, private bool) (netip.AddrPort, *fault) {
+	const example = "127.0.0.1:10527"
+	if value == "" {
+		return netip.AddrPort{}, nil
+	}
+	literal := value
+	if port, ok := strings.CutPrefix(value, "localhost:"); ok {
+		literal = "127.0.0.1:" + port
+	}
+	parsed, err := netip.ParseAddrPort(literal)
+	switch {
+	case err != nil:
+		return netip.AddrPort{}, &fault{quote(value) + " is not an address and a port", example + ", localhost:10527 or [::1]:10527"}
+	case parsed.Port() == 0:
+		return netip.AddrPort{}, &fault{value + " has port 0", netip.AddrPortFrom(parsed.Addr(), 10527).String()}
+	case private && !parsed.Addr().IsLoopback():
+		return netip.AddrPort{}, &fault{value + " can be reached from other hosts, which nothing here would ask for a password", fmt.Sprintf(
+			"127.0.0.1:%d; from elsewhere, `ssh -L %[1]d:127.0.0.1:%[1]d HOST` or a reverse proxy with a password leads there", parsed.Port())}
+	}
+	return netip.AddrPortFrom(parsed.Addr().Unmap(), parsed.Port()), nil
 }
 
 // parseAddress takes where polls may go: IPv4 multicast, link-local IPv6 multicast or IPv4 broadcast, and a port.

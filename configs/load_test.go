@@ -50,6 +50,15 @@ func TestParseProblems(t *testing.T) {
 		{"list as key", "? [a]\n: b", "f:1: a list stands where a key belongs; write a key such as role"},
 		{"unprintable key", `"a\e": 1`, `f:1: "a\x1b": there is no such key; write one of ` + strings.Join(known(""), ", ")},
 
+		// listeners
+		{"metrics without port", "metrics: 127.0.0.1", `f:1: metrics: "127.0.0.1" is not an address and a port; write ` +
+			"127.0.0.1:10527, localhost:10527 or [::1]:10527"},
+		{"metrics at a name", "metrics: lan.example:10527", `f:1: metrics: "lan.example:10527" is not an address and a port; write ` +
+			"127.0.0.1:10527, localhost:10527 or [::1]:10527"},
+		{"metrics at any port", "metrics: 127.0.0.1:0", "f:1: metrics: 127.0.0.1:0 has port 0; write 127.0.0.1:10527"},
+		{"page for others", "page: 0.0.0.0:8080", "f:1: page: 0.0.0.0:8080 can be reached from other hosts, which nothing here would ask for a " +
+			"password; write 127.0.0.1:8080; from elsewhere, `ssh -L 8080:127.0.0.1:8080 HOST` or a reverse proxy with a password leads there"},
+
 		// kinds of values
 		{"null value", "poll:\nrole: slave", "f:1: poll: it has no value; write one, or put a # before the line for the default"},
 		{"tilde", "role: ~", "f:1: role: it has no value; write one, or put a # before the line for the default"},
@@ -190,6 +199,17 @@ func TestParseAccepts(t *testing.T) {
 		if _, err := Parse("f", []byte(`address: "`+address+`"`)); err != nil {
 			t.Errorf("%s: %v", address, err)
 		}
+	}
+}
+
+func TestParseListeners(t *testing.T) {
+	got, err := Parse("f", []byte("metrics: \":::10527\"\npage: localhost:10527"))
+	if err == nil {
+		t.Errorf("an address without brackets became %v", got.Metrics)
+	}
+	got, err = Parse("f", []byte("metrics: \"[::ffff:192.0.2.7]:10527\"\npage: localhost:10528"))
+	if err != nil || got.Metrics.String() != "192.0.2.7:10527" || got.Page.String() != "127.0.0.1:10528" {
+		t.Errorf("%v, %v, %v", got.Metrics, got.Page, err)
 	}
 }
 

@@ -109,7 +109,7 @@ var other = map[string]string{
 	"kernel_stamps": "false", "poll": "500ms", "poll_max": "8s", "found_wait": "1.5s", "max_skew": "2h", "step": "always",
 	"step_threshold": "1s", "max_slew": "0.1ppm", "panic_forward": "0s",
 	"panic_backward": "1h", "servo": "phase-only", "beside": "true", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`,
-	"user": "clock", "confine": "false",
+	"user": "clock", "confine": "false", "metrics": `"192.0.2.7:10527"`, "page": `"127.0.0.1:10527"`,
 	"excluded": `["00c0ffee00c0ffef"]`, "key_file": "/tmp/key", "insecure": "true", "state_dir": "/tmp",
 	"log.level": "debug", "log.format": "json", "dry_run": "true", "virtual.offset": "-1s",
 	"virtual.frequency": "1ppm", "virtual.wander": "1ppb", "virtual.seed": "7", "trace": "file",

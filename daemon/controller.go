@@ -21,6 +21,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon/control"
+	"meantime/daemon/metrics"
 )
 
 const (
@@ -192,18 +193,21 @@ type answers struct {
 	members copies[control.Members]
 	events  copies[control.Events]
 	now     copies[control.Now]
+	metrics http.Handler
 }
 
 var _ control.Source = (*answers)(nil)
 
 func (d *driver) answers() *answers {
-	return &answers{
+	a := &answers{
 		driver:  d,
 		status:  copies[control.Status]{driver: d, good: freshFor, make: d.statusAnswer},
 		members: copies[control.Members]{driver: d, good: freshFor, make: d.membersAnswer},
 		events:  copies[control.Events]{driver: d, good: freshFor, make: d.eventsAnswer},
 		now:     copies[control.Now]{driver: d, make: d.nowAnswer}, // an old one would not hold LAN time
 	}
+	a.metrics = metrics.Handler(a)
+	return a
 }
 
 // Status, Members, Events and Now are a control.Source.
@@ -219,6 +223,7 @@ func (a *answers) handler() http.Handler {
 	mux.Handle("GET "+control.PathMembers, &a.members)
 	mux.Handle("GET "+control.PathEvents, &a.events)
 	mux.Handle("GET "+control.PathNow, &a.now)
+	mux.Handle("GET "+metrics.Path, a.metrics)
 	mux.HandleFunc("GET "+control.PathVersion, func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, control.Version{Program: Version, API: control.API})
 	})

@@ -74,11 +74,11 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	answers, err := answersAt(cfg, named(cfg), log)
+	answers, webs, shut, err := openDoors(cfg, log)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, answers.close()) }()
+	defer func() { err = errors.Join(err, shut()) }()
 	conn, err := listen(cfg, log)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	d.state, d.keys, d.hangups, d.notify, d.control = st, keys, hangups, notify, answers
+	d.state, d.keys, d.hangups, d.notify, d.control, d.webs = st, keys, hangups, notify, answers, webs
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
 	}
@@ -136,6 +136,10 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	beside.Go(func() { d.report(ctx) })
 	answers := d.answers()
 	beside.Go(func() { d.control.serve(ctx, answers) })
+	sites := d.sites(answers)
+	for _, w := range d.webs {
+		beside.Go(func() { w.serve(ctx, sites) })
+	}
 	if host {
 		beside.Go(func() {
 			watchBeside(ctx, rivals, d.log, func(found []rival) { d.ask(ctx, func() { d.beside(found) }) })

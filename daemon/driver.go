@@ -86,6 +86,7 @@ type driver struct {
 	hangups <-chan os.Signal    // ask for the key file to be read again
 	rings   chan *netproto.Ring // what it holds now
 	control *controller         // answers whoever asks; nil = nobody can
+	webs    webs                // serve whoever is let in over TCP
 	notify  *notifier           // whoever started this and wants to know how it does; nil = nobody
 
 	sets    chan struct{} // the clock was set, by whomever

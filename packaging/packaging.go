@@ -26,6 +26,14 @@ var (
 	initScript string
 )
 
+// AlertRules are for a Prometheus that collects the metrics of a LAN's members, and Dashboard is for a Grafana beside it.
+var (
+	//go:embed prometheus/meantime.rules.yml
+	AlertRules string
+	//go:embed grafana/meantime.json
+	Dashboard string
+)
+
 // Unit returns the systemd unit that runs the program at an absolute path. It needs the account of Sysusers. systemd
 // refuses programs whose path has a quote or a backslash, however written.
 func Unit(program string) string { return seal(unit, program) }

@@ -67,7 +67,11 @@ func (b *builder) formatFiles(p product) (map[string]string, error) {
 		}
 		return string(whole)
 	}
-	found := map[string]string{doc + "third-party.txt.gz": string(licences)}
+	found := map[string]string{
+		doc + "third-party.txt.gz":               string(licences),
+		"/usr/share/meantime/meantime.rules.yml": packaging.AlertRules,
+		"/usr/share/meantime/grafana.json":       packaging.Dashboard,
+	}
 	if p.kind == "apk" {
 		found["/etc/init.d/meantime"] = packaging.InitScript(installed)
 	} else {

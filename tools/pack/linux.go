@@ -88,7 +88,8 @@ func (b *builder) describe(info *nfpm.Info, kind string) error {
 		info.Scripts = nfpm.Scripts{PostInstall: scripts["postinst"], PreRemove: scripts["prerm"], PostRemove: scripts["postrm"]}
 	case "rpm":
 		info.Depends = []string{"systemd"}
-		for _, dir := range []string{"/etc/meantime", "/usr/share/doc/meantime", "/usr/share/licenses/meantime"} { // gone with the package
+		// gone with the package
+		for _, dir := range []string{"/etc/meantime", "/usr/share/doc/meantime", "/usr/share/licenses/meantime", "/usr/share/meantime"} {
 			info.Contents = append(info.Contents, &files.Content{Destination: dir, Type: files.TypeDir})
 		}
 		info.Scripts = nfpm.Scripts{PostInstall: scripts["post"], PreRemove: scripts["preun"], PostRemove: scripts["postun"]}
