@@ -55,8 +55,8 @@ var rooms = map[string]room{
 	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
-		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/control", "meantime/daemon/node", "meantime/netproto",
-			"meantime/netproto/udp", "meantime/sysclock", "golang.org/x/net", "golang.org/x/sys"},
+		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/control", "meantime/daemon/node", "meantime/daemon/page",
+			"meantime/netproto", "meantime/netproto/udp", "meantime/sysclock", "golang.org/x/net", "golang.org/x/sys"},
 		goroutines: true,
 	},
 	"daemon/berkeley": {pure: true},
@@ -76,7 +76,8 @@ var rooms = map[string]room{
 		imports: []string{"meantime/daemon/berkeley", "meantime/daemon/election", "meantime/daemon/servo", "meantime/netproto"},
 		pure:    true,
 	},
-	"daemon/node/model": {unsafe: true}, // tests only: they copy nodes
+	"daemon/node/model": {unsafe: true},                                 // tests only: they copy nodes
+	"daemon/page":       {imports: []string{"meantime/daemon/control"}}, // it is handed a node's samples and knows no node
 	"daemon/sim": {
 		imports: []string{"meantime/daemon/node", "meantime/netproto", "meantime/sysclock"},
 		pure:    true, std: []string{"container/heap"}, seeds: true,

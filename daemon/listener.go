@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"meantime/configs"
+	"meantime/daemon/page"
 )
 
 const (
@@ -42,8 +43,8 @@ type site struct {
 }
 
 // sites are what listeners serve, by key.
-func (d *driver) sites(*answers) map[string]site {
-	return map[string]site{}
+func (d *driver) sites(_ *answers, history *page.History) map[string]site {
+	return map[string]site{keyPage: {"/", page.Handler(history)}}
 }
 
 // openDoors opens what others come in by, from this host and over TCP, until they are shut.
@@ -113,6 +114,11 @@ func openWeb(at netip.AddrPort, log *slog.Logger) (*web, error) {
 		}
 	}
 	return w, nil
+}
+
+// serve says whether one of them serves what a key is for.
+func (all webs) serve(key string) bool {
+	return slices.ContainsFunc(all, func(w *web) bool { return slices.Contains(w.keys, key) })
 }
 
 func (all webs) close() error {
