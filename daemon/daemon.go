@@ -134,6 +134,9 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	for _, w := range d.webs {
 		beside.Go(func() { w.serve(ctx, sites) })
 	}
+	if d.webs.serve(keyPage) {
+		beside.Go(func() { feedPage(ctx, answers, history) })
+	}
 	if host {
 		beside.Go(func() {
 			watchBeside(ctx, rivals, d.log, func(found []rival) { d.ask(ctx, func() { d.rivals = found }) })

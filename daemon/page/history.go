@@ -51,6 +51,7 @@ func Look(ctx context.Context, source control.Source, at time.Time) (s Sample, e
 // It may be used by several goroutines.
 type History struct {
 	watchers atomic.Int32
+	patience time.Duration // with a watcher's reading
 
 	mutex   sync.Mutex
 	began   time.Time // of the first sample; zero before it
@@ -83,7 +84,9 @@ const (
 
 // NewHistory is an empty one.
 func NewHistory() *History {
-	return &History{fine: newRing[time.Duration](fineKept), coarse: newRing[time.Duration](coarseKept), changed: make(chan struct{})}
+	return &History{
+		patience: writeTime, fine: newRing[time.Duration](fineKept), coarse: newRing[time.Duration](coarseKept), changed: make(chan struct{}),
+	}
 }
 
 // Take files a sample, and wakes whoever watches. Samples come in order; one within the same second is shown, but adds no point.

@@ -37,7 +37,7 @@ func (h *History) serveLive(w http.ResponseWriter, r *http.Request) {
 		if number == sent {
 			text = []byte(": nothing new\n\n")
 		}
-		if sent = number; send(control, w, text) != nil {
+		if sent = number; send(control, w, text, h.patience) != nil {
 			return
 		}
 		select {
@@ -49,9 +49,9 @@ func (h *History) serveLive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// send writes one message at once, or fails.
-func send(control *http.ResponseController, w http.ResponseWriter, text []byte) error {
-	if err := control.SetWriteDeadline(time.Now().Add(writeTime)); err != nil {
+// send writes one message within a time, or fails.
+func send(control *http.ResponseController, w http.ResponseWriter, text []byte, within time.Duration) error {
+	if err := control.SetWriteDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
 	if _, err := w.Write(text); err != nil {

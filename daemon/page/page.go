@@ -18,7 +18,7 @@ var (
 	index string
 	//go:embed page.css page.js icon.svg uplot/uPlot.iife.min.js uplot/uPlot.min.css
 	files     embed.FS
-	indexPage = template.Must(template.New("index").Parse(index))
+	indexPage = template.Must(template.New("index").Funcs(template.FuncMap{"blank": func() row { return row{} }}).Parse(index))
 )
 
 // The paths of the page, beside those of the files.

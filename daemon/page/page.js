@@ -88,7 +88,7 @@ function human(seconds) {
   while (Math.abs(value) >= 999.5 && unit < 3) value /= 1000, unit++;
   const size = Math.abs(value);
   const decimals = unit === 0 || size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2;
-  return `${value.toFixed(decimals)} ${["ns", "µs", "ms", "s"][unit]}`.replace("-", "−");
+  return `${value.toFixed(decimals)} ${["ns", "µs", "ms", "s"][unit]}`.replace(/^-0 /, "0 ").replace("-", "−");
 }
 
 // ticks writes the numbers of an axis, all in one unit.

@@ -333,7 +333,11 @@ func human(s *control.Seconds) string {
 	case size >= 9.995:
 		decimals = 1
 	}
-	return fmt.Sprintf("%.*f %s", decimals, value, units[unit])
+	text := fmt.Sprintf("%.*f %s", decimals, value, units[unit])
+	if zero, ok := strings.CutPrefix(text, "-0 "); ok {
+		return "0 " + zero
+	}
+	return strings.Replace(text, "-", "−", 1)
 }
 
 // ppm is a rate.
