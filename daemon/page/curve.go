@@ -155,7 +155,7 @@ func pointOf(m control.Member, s control.Status) point {
 	return p
 }
 
-// assign gives the members of a sample their curves: all of them where there is room. Where there is none, a curve of lower rank gives
+// assign gives the members of a sample that were measured their curves: all of them where there is room. Where there is none, a curve of lower rank gives
 // way, first those of members that have gone.
 func (h *History) assign(s Sample) {
 	known := make(map[string]*curve, len(h.curves))
@@ -169,15 +169,14 @@ func (h *History) assign(s Sample) {
 		}
 	}
 	for _, m := range s.Members.Members {
-		if known[m.ID] != nil {
+		now := pointOf(m, s.Status)
+		if known[m.ID] != nil || now.offset != now.offset { // of whom nothing is known a slave's master is one
 			continue
 		}
-		c := h.room(m)
-		if c == nil {
-			continue
+		if c := h.room(m); c != nil {
+			c.name, c.rank, c.now = label(m), rankOf(m), now
+			known[m.ID] = c
 		}
-		c.name, c.rank, c.now = label(m), rankOf(m), pointOf(m, s.Status)
-		known[m.ID] = c
 	}
 }
 

@@ -43,7 +43,7 @@ function showRow(tr, row) {
   setText(sub, row.sub);
   setText(votes.firstElementChild, row.votes);
   setText(offset.firstElementChild, row.offset);
-  setText(offset.lastElementChild, "± " + row.bound);
+  setText(offset.lastElementChild, row.bound);
   [[jitter, row.jitter], [delay, row.delay], [frequency, row.frequency], [heard, row.heard]].forEach(([cell, text]) => setText(cell, text));
 }
 
@@ -51,7 +51,7 @@ function showEvent(li, event) {
   const [time, text, facts] = li.children;
   li.className = event.level;
   time.dateTime = event.at;
-  setText(time, new Date(event.at).toLocaleTimeString());
+  setText(time, clock(new Date(event.at) / 1000));
   time.title = event.at;
   setText(text, event.text);
   setText(facts, event.facts);
@@ -99,35 +99,54 @@ function ticks(_, values) {
   return values.map((value) => `${+(value * scale).toPrecision(6)} ${["ns", "µs", "ms", "s"][unit]}`.replace("-", "−"));
 }
 
-const latest = () => lan.times.at(-1) ?? Date.now() / 1000;
-
-// shown is the span of time that is shown: [from, to] in Unix seconds.
-function shown() {
-  const end = look.end ?? latest();
-  return [end - look.span, end];
+// times writes the instants of an axis.
+function times(_, instants, __, ___, step) {
+  return instants.map((instant) => clock(instant, step < 60));
 }
 
-// visible calls each with the indices of the points that are shown.
+// clock is the time of the day, to the second where that matters.
+function clock(seconds, exact = true) {
+  const options = {hour: "2-digit", minute: "2-digit", second: exact ? "2-digit" : undefined, hourCycle: "h23"};
+  return new Date(seconds * 1000).toLocaleTimeString([], options);
+}
+
+const latest = () => lan.times.at(-1) ?? Date.now() / 1000;
+
+// shown is the span of time that is shown: [from, to] in Unix seconds. Live, it begins where there is something, but for a minute.
+function shown() {
+  const end = look.end ?? latest();
+  if (look.end != null) return [end - look.span, end];
+  return [Math.max(end - look.span, Math.min(lan.times[0] ?? end, end - Math.min(60, look.span))), end];
+}
+
+// visible calls each with the indices of the points that are shown, the newest first.
 function visible(each) {
   const [from, to] = shown();
   for (let i = lan.times.length - 1; i >= 0 && lan.times[i] >= from; i--) if (lan.times[i] <= to) each(i);
 }
 
-// height is the span of offsets that is shown: nearly all points, so that one wild second does not flatten the rest, and this host's
-// bound as far as it lets the others be seen.
+// usual is what three quarters of some sizes are within.
+function usual(sizes) {
+  return sizes.sort((a, b) => a - b)[Math.floor(0.75 * (sizes.length - 1))] ?? 0;
+}
+
+// height is the span of offsets that is shown: room for what every curve usually does and for where it is now, so that one wild moment
+// does not flatten the rest; and for this host's bound, as far as it lets the others be seen.
 function height() {
-  const sizes = [];
-  let bound = 0;
-  visible((i) => {
-    for (const curve of lan.curves) {
-      if (hidden.has(curve.id)) continue;
-      if (curve.offset[i] != null) sizes.push(Math.abs(curve.offset[i]));
-      if (curve.id === self && curve.bound[i] != null) bound = Math.max(bound, curve.bound[i]);
-    }
-  });
-  sizes.sort((a, b) => a - b);
-  const most = Math.max(sizes[Math.floor(0.98 * (sizes.length - 1))] ?? 0, 1e-7) * 1.25;
-  const top = Math.max(most, Math.min(bound * 1.1, most * 4));
+  let most = 1e-7, bound = 0;
+  for (const curve of lan.curves) {
+    if (hidden.has(curve.id)) continue;
+    const sizes = [], bounds = [];
+    visible((i) => {
+      if (curve.offset[i] == null) return;
+      sizes.push(Math.abs(curve.offset[i]));
+      bounds.push(curve.bound[i] ?? 0);
+    });
+    const now = sizes[0] ?? 0; // before they are sorted
+    most = Math.max(most, 3 * usual(sizes), 1.3 * now);
+    if (curve.id === self) bound = 1.3 * usual(bounds);
+  }
+  const top = Math.max(most, Math.min(bound, 4 * most));
   return [-top, top];
 }
 
@@ -202,6 +221,7 @@ function drawMarks(u) {
   const row = 17 * ratio, ends = [-Infinity, -Infinity, -Infinity];
   ctx.save();
   ctx.font = `600 ${12 * ratio}px system-ui, "DejaVu Sans", sans-serif`;
+  ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   for (const mark of lan.marks) {
     if (mark.at < from || mark.at > to) continue;
@@ -215,7 +235,7 @@ function drawMarks(u) {
     const free = ends.findIndex((end) => end < left);
     if (free < 0) continue;
     ends[free] = left + wide + 4 * ratio;
-    label(ctx, text, left, bbox.top - 3 * row + free * row, wide, row - 2 * ratio, colour, ratio);
+    label(ctx, text, left, bbox.top - (free + 1) * row - 2 * ratio, wide, row - 2 * ratio, colour, ratio);
   }
   ctx.restore();
 }
@@ -246,7 +266,7 @@ function label(ctx, text, x, y, width, size, colour, ratio) {
   ctx.roundRect(x, y, width, size, 4 * ratio);
   ctx.fill();
   ctx.fillStyle = tint.card;
-  ctx.fillText(text, x + 6 * ratio, y + size / 2 + ratio / 2);
+  ctx.fillText(text, x + 6 * ratio, y + size / 2 + ratio);
 }
 
 // data is lan as uPlot takes it.
@@ -262,7 +282,7 @@ function build() {
     width: $("plot").clientWidth, height: $("plot").clientHeight, padding: [58, 12, 0, 0], legend: {show: false},
     cursor: {drag: {x: true, y: false, setScale: false}, focus: {prox: 24}, points: {size: 7}}, focus: {alpha: 0.35},
     scales: {x: {range: shown}, y: {range: height}},
-    axes: [{...axis, space: 70}, {...axis, size: 74, space: 36, values: ticks}],
+    axes: [{...axis, space: 80, size: 30, values: times}, {...axis, size: 74, space: 36, values: ticks}],
     series: [{}, ...lan.curves.map(seriesOf)],
     hooks: {drawClear: [drawBands], draw: [drawMarks], setSelect: [zoomToSelection], setCursor: [showLegend], setSeries: [pointAt]},
   }, data(), $("plot"));
@@ -350,14 +370,14 @@ function showLegend() {
   const at = plot.cursor.idx ?? lan.times.length - 1;
   lan.curves.forEach((curve, i) => setText($("legend").children[i].children[2], human(curve.offset[at])));
   if (plot.cursor.idx == null) {
-    const [from, to] = shown(), time = (t) => new Date(t * 1000).toLocaleTimeString();
-    setText($("readout"), look.end == null ? `Live: the last ${words(look.span)}` : `From ${time(from)} to ${time(to)}`);
+    const [from, to] = shown();
+    setText($("readout"), look.end == null ? `Live: the last ${words(to - from)}` : `From ${clock(from)} to ${clock(to)}`);
     return;
   }
   const [from, to] = shown(), near = (to - from) * 8 / plot.over.clientWidth;
   const now = plot.posToVal(plot.cursor.left, "x");
   const happened = lan.marks.filter((mark) => Math.abs(mark.at - now) <= near).map((mark) => mark.text);
-  setText($("readout"), [new Date(lan.times[at] * 1000).toLocaleTimeString(), ...new Set(happened)].join(" · "));
+  setText($("readout"), [clock(lan.times[at]), ...new Set(happened)].join(" · "));
 }
 
 // words is a span of time.

@@ -63,7 +63,7 @@ type row struct {
 	Role      string `json:"role"`
 	Votes     string `json:"votes"`
 	Offset    string `json:"offset"`
-	Bound     string `json:"bound"`
+	Bound     string `json:"bound"` // with its ±, "" where it is not known
 	Jitter    string `json:"jitter"`
 	Delay     string `json:"delay"`
 	Frequency string `json:"frequency"`
@@ -242,7 +242,7 @@ func facts(s control.Status) []fact {
 func newRow(m control.Member, s control.Status) row {
 	r := row{
 		ID: m.ID, Name: label(m), Self: m.Self, Master: m.Master, Curve: -1, Role: "slave", Heard: notKnown,
-		Offset: human(m.Offset), Bound: human(cmp.Or(m.Bound, m.Word)), Jitter: human(m.Jitter), Delay: human(m.Delay),
+		Offset: human(m.Offset), Bound: plusMinus(cmp.Or(m.Bound, m.Word)), Jitter: human(m.Jitter), Delay: human(m.Delay),
 		Frequency: ppm(m.Frequency),
 	}
 	sub := []string{}
@@ -257,7 +257,7 @@ func newRow(m control.Member, s control.Status) row {
 		r.Role = "master"
 	}
 	if m.Self {
-		r.Bound, r.Heard = human(s.Bound), "itself"
+		r.Bound, r.Heard = plusMinus(s.Bound), "itself"
 		if m.Offset == nil && s.Bound != nil {
 			r.Offset = human(&s.Offset)
 		}
@@ -272,7 +272,7 @@ func newRow(m control.Member, s control.Status) row {
 func votes(m control.Member) (string, level) {
 	switch {
 	case m.Votes == nil && m.Standing == "":
-		return notKnown, levelWait
+		return notKnown, ""
 	case m.Votes == nil && m.Standing == "voter":
 		return "yes", levelGood
 	case m.Votes == nil:
@@ -340,12 +340,20 @@ func human(s *control.Seconds) string {
 	return strings.Replace(text, "-", "−", 1)
 }
 
+// plusMinus is how far something may be off.
+func plusMinus(s *control.Seconds) string {
+	if s == nil {
+		return ""
+	}
+	return "± " + human(s)
+}
+
 // ppm is a rate.
 func ppm(rate *float64) string {
 	if rate == nil {
 		return notKnown
 	}
-	return fmt.Sprintf("%+.3f ppm", *rate)
+	return strings.Replace(fmt.Sprintf("%+.3f ppm", *rate), "-", "−", 1)
 }
 
 // age is a time that passes: whole seconds, minutes, hours or days.

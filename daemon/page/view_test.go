@@ -69,7 +69,7 @@ func TestHuman(t *testing.T) {
 			t.Errorf("%v became %q", seconds, got)
 		}
 	}
-	if human(nil) != notKnown || ppm(nil) != notKnown || ppm(new(-1.5)) != "-1.500 ppm" {
+	if human(nil) != notKnown || ppm(nil) != notKnown || ppm(new(-1.5)) != "−1.500 ppm" {
 		t.Error("what is not known, or a rate")
 	}
 	for d, want := range map[time.Duration]string{0: "0 s", 90 * time.Second: "90 s", 5 * time.Minute: "5 min", 72 * time.Hour: "3 days"} {

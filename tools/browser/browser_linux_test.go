@@ -294,6 +294,7 @@ func (b *tab) picture(name, scheme string, width, height int64) {
 		b.t.Fatal(err)
 	}
 	b.do(chromedp.EmulateViewport(width, height))
+	run[bool](b, "document.activeElement.blur(); scrollTo(0, 0); true")
 	before := run[float64](b, "lan.times.length")
 	b.until(fmt.Sprintf("lan.times.length > %v", before)) // it was drawn anew
 	if run[bool](b, "document.documentElement.scrollWidth > innerWidth") {
@@ -346,18 +347,21 @@ func testPage(t *testing.T) {
 	}
 	testKeys(t, tabs[0])
 	testHostile(t, tabs[0])
-	tabs[0].do(chromedp.Sleep(20 * time.Second)) // for the picture: curves that are worth looking at
+	if os.Getenv(picturesEnv) != "" {
+		tabs[0].do(chromedp.Sleep(30 * time.Second)) // curves that are worth looking at
+	}
 	for _, scheme := range []string{"light", "dark"} {
-		tabs[0].picture("page-"+scheme, scheme, 1280, 1360)
+		tabs[0].picture("page-"+scheme, scheme, 1160, 900)
 		tabs[0].picture("phone-"+scheme, scheme, 390, 1900)
 	}
-	tabs[1].picture("slave-light", "light", 1280, 1100)
+	tabs[1].picture("slave-light", "light", 1160, 900)
 	for _, b := range tabs {
 		if errors := b.complaints(); len(errors) > 0 {
 			t.Errorf("the console complains: %q", errors)
 		}
 	}
 	testWithoutScripts(t, browser, next)
+	testRestart(t, slave, tabs[1])
 }
 
 // alone sees that there is no way out of this namespace, and brings loopback up.
@@ -409,6 +413,17 @@ func testTakeover(t *testing.T, first *host, watched []*host, tabs []*tab) {
 	}
 	watched[0].until("master", func(s control.Status) bool { return s.State == "keeping" })
 	tabs[0].until(`document.querySelector("#rows tr .chief:not([hidden])") !== null && lan.marks.some((m) => m.kind === "master")`)
+}
+
+// testRestart kills the page's own daemon and demands that the page says so, and goes on by itself with the next one's history.
+func testRestart(t *testing.T, h *host, b *tab) {
+	t.Helper()
+	h.kill()
+	b.until(`document.getElementById("verdict-text").textContent.startsWith("No word")`)
+	before := run[float64](b, "lan.n")
+	h.run()
+	b.until(fmt.Sprintf(`lan.n > 0 && lan.n < %v && document.getElementById("line").textContent === "live"`, before))
+	b.until(`document.getElementById("verdict-text").textContent.includes("hosts agree")`)
 }
 
 // lastEvent is the last that the node noted.
