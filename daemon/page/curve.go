@@ -155,8 +155,8 @@ func pointOf(m control.Member, s control.Status) point {
 	return p
 }
 
-// assign gives the members of a sample that were measured their curves: all of them where there is room. Where there is none, a curve of lower rank gives
-// way, first those of members that have gone.
+// assign gives the members of a sample that were measured their curves: all of them where there is room. Where there is none, a curve of
+// lower rank gives way, first those of members that have gone.
 func (h *History) assign(s Sample) {
 	known := make(map[string]*curve, len(h.curves))
 	for _, c := range h.curves {

@@ -350,11 +350,11 @@ func testPage(t *testing.T) {
 	if os.Getenv(picturesEnv) != "" {
 		tabs[0].do(chromedp.Sleep(30 * time.Second)) // curves that are worth looking at
 	}
-	for _, scheme := range []string{"light", "dark"} {
-		tabs[0].picture("page-"+scheme, scheme, 1160, 900)
-		tabs[0].picture("phone-"+scheme, scheme, 390, 1900)
+	for scheme, ending := range map[string]string{"light": "", "dark": "-dark"} {
+		tabs[0].picture("page"+ending, scheme, 1160, 900)
+		tabs[0].picture("page-phone"+ending, scheme, 390, 1900)
 	}
-	tabs[1].picture("slave-light", "light", 1160, 900)
+	tabs[1].picture("page-slave", "light", 1160, 900)
 	for _, b := range tabs {
 		if errors := b.complaints(); len(errors) > 0 {
 			t.Errorf("the console complains: %q", errors)
