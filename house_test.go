@@ -55,8 +55,8 @@ var rooms = map[string]room{
 	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
-		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/control", "meantime/daemon/node", "meantime/daemon/page",
-			"meantime/netproto", "meantime/netproto/udp", "meantime/sysclock", "golang.org/x/net", "golang.org/x/sys"},
+		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/control", "meantime/daemon/metrics", "meantime/daemon/node",
+			"meantime/daemon/page", "meantime/netproto", "meantime/netproto/udp", "meantime/sysclock", "golang.org/x/net", "golang.org/x/sys"},
 		goroutines: true,
 	},
 	"daemon/berkeley": {pure: true},
@@ -71,7 +71,8 @@ var rooms = map[string]room{
 		imports:    []string{"meantime/configs", "meantime/packaging", "github.com/kardianos/service", "golang.org/x/sys"},
 		goroutines: true, programs: true, unsafe: true, // Windows' service manager takes structures that x/sys has no calls for
 	},
-	"daemon/servo": {pure: true},
+	"daemon/servo":   {pure: true},
+	"daemon/metrics": {imports: []string{"meantime/daemon/control", "github.com/prometheus/client_golang"}}, // no socket, no node
 	"daemon/node": {
 		imports: []string{"meantime/daemon/berkeley", "meantime/daemon/election", "meantime/daemon/servo", "meantime/netproto"},
 		pure:    true,

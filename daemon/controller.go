@@ -18,6 +18,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon/control"
+	"meantime/daemon/metrics"
 )
 
 const (
@@ -153,17 +154,20 @@ type answers struct {
 	members copies[control.Members]
 	events  copies[control.Events]
 	now     copies[control.Now]
+	metrics http.Handler
 }
 
 var _ control.Source = (*answers)(nil)
 
 func (d *driver) answers() *answers {
-	return &answers{
+	a := &answers{
 		status:  copies[control.Status]{driver: d, good: freshFor, make: d.statusAnswer},
 		members: copies[control.Members]{driver: d, good: freshFor, make: d.membersAnswer},
 		events:  copies[control.Events]{driver: d, good: freshFor, make: d.eventsAnswer},
 		now:     copies[control.Now]{driver: d, make: d.nowAnswer}, // an old one would not hold LAN time
 	}
+	a.metrics = metrics.Handler(a)
+	return a
 }
 
 // Status, Members, Events and Now are a control.Source.
@@ -179,6 +183,7 @@ func (a *answers) handler() http.Handler {
 	mux.Handle("GET "+control.PathMembers, &a.members)
 	mux.Handle("GET "+control.PathEvents, &a.events)
 	mux.Handle("GET "+control.PathNow, &a.now)
+	mux.Handle("GET "+metrics.Path, a.metrics)
 	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no "+r.URL.Path+" here")
 	})

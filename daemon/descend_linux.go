@@ -15,6 +15,9 @@ import (
 // processList is where rivals are looked for.
 var processList = []string{"/proc", groupList}
 
+// ownProcess is where a process reads what it takes of memory and processor, for the metrics.
+var ownProcess = []string{"/proc/self"}
+
 // descend starts this program again as the configured user, if root runs it on a real clock. What only root can do is done before: the
 // folders are handed over, and processes are looked at by their executables. What is read later must be open to the user's group.
 func descend(cfg configs.Config, log *slog.Logger) error {

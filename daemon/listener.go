@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"meantime/configs"
+	"meantime/daemon/metrics"
 	"meantime/daemon/page"
 )
 
@@ -43,8 +44,8 @@ type site struct {
 }
 
 // sites are what listeners serve, by key.
-func (d *driver) sites(_ *answers, history *page.History) map[string]site {
-	return map[string]site{keyPage: {"/", page.Handler(history)}}
+func (d *driver) sites(a *answers, history *page.History) map[string]site {
+	return map[string]site{keyMetrics: {"GET " + metrics.Path, a.metrics}, keyPage: {"/", page.Handler(history)}}
 }
 
 // openDoors opens what others come in by, from this host and over TCP, until they are shut.

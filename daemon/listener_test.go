@@ -52,7 +52,8 @@ func say(t *testing.T, address, text string) (status int) {
 	if _, err := io.WriteString(c, text); err != nil {
 		return 0
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	method, _, _ := strings.Cut(text, " ")
+	answer, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
 	if err != nil {
 		return 0
 	}

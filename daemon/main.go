@@ -55,10 +55,10 @@ func enclose(cfg configs.Config, log *slog.Logger) error {
 	return nil
 }
 
-// needs is what a node still opens after its start: its state, the key file, which may be another one in the same place by then, and,
-// beside a real clock, the list of processes. Sockets, lock and trace are open.
+// needs is what a node still opens after its start: what is known of itself, its state, the key file, which may be another one in the same
+// place by then, and, beside a real clock, the list of processes. Sockets, lock and trace are open.
 func needs(cfg configs.Config) confine.Plan {
-	p := confine.Plan{Clock: !cfg.DryRun}
+	p := confine.Plan{Clock: !cfg.DryRun, Read: slices.Clone(ownProcess)}
 	if dir := stateDir(cfg); dir != "" {
 		p.Write = append(p.Write, dir)
 	}
