@@ -146,7 +146,7 @@ function height() {
     most = Math.max(most, 3 * usual(sizes), 1.3 * now);
     if (curve.id === self) bound = 1.3 * usual(bounds);
   }
-  const top = Math.max(most, Math.min(bound, 4 * most));
+  const top = Math.max(most, Math.min(bound, 12 * most));
   return [-top, top];
 }
 
@@ -218,7 +218,7 @@ function drawBands(u) {
 // drawMarks draws what happened: a line for a new master and for a warning, labelled where there is room, a tick for the rest.
 function drawMarks(u) {
   const {ctx, bbox} = u, ratio = devicePixelRatio, [from, to] = shown();
-  const row = 17 * ratio, ends = [-Infinity, -Infinity, -Infinity];
+  const row = 17 * ratio, ends = [-Infinity, -Infinity];
   ctx.save();
   ctx.font = `600 ${12 * ratio}px system-ui, "DejaVu Sans", sans-serif`;
   ctx.textAlign = "left";
@@ -279,7 +279,7 @@ function build() {
   const axis = {stroke: tint.soft, grid: {stroke: tint.grid, width: 1}, ticks: {stroke: tint.grid, width: 1, size: 6}};
   axis.font = '12px system-ui, "DejaVu Sans", sans-serif';
   plot = new uPlot({
-    width: $("plot").clientWidth, height: $("plot").clientHeight, padding: [58, 12, 0, 0], legend: {show: false},
+    width: $("plot").clientWidth, height: $("plot").clientHeight, padding: [40, 28, 0, 0], legend: {show: false},
     cursor: {drag: {x: true, y: false, setScale: false}, focus: {prox: 24}, points: {size: 7}}, focus: {alpha: 0.35},
     scales: {x: {range: shown}, y: {range: height}},
     axes: [{...axis, space: 80, size: 30, values: times}, {...axis, size: 74, space: 36, values: ticks}],

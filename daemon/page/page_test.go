@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -122,6 +124,57 @@ func TestNothingFromElsewhere(t *testing.T) {
 			t.Errorf("page.js holds %s", bad)
 		}
 	}
+}
+
+// Every text stands out from what is behind it by 4.5 to 1 and every curve by 3 to 1, in both themes.
+func TestContrast(t *testing.T) {
+	css, err := files.ReadFile("page.css")
+	if err != nil {
+		t.Fatal(err)
+	}
+	colours := map[string][2]string{}
+	for _, m := range regexp.MustCompile(`(?m)(?:--|^\.)([\w-]+)(?: \{ color)?: light-dark\((#\w{6}), (#\w{6})\)`).FindAllStringSubmatch(string(css), -1) {
+		colours[m[1]] = [2]string{m[2], m[3]}
+	}
+	wanted := map[string]float64{}
+	for _, ground := range []string{"card", "ground", "good-wash", "wait-wash", "warn-wash", "bad-wash"} {
+		wanted["text "+ground] = 4.5
+	}
+	for _, name := range []string{"soft card", "soft ground", "good card", "wait card", "warn card", "warn ground", "bad card"} {
+		wanted[name] = 4.5
+	}
+	for i := range 8 {
+		wanted[fmt.Sprintf("c%d card", i)] = 3
+	}
+	for pair, want := range wanted {
+		over, under, _ := strings.Cut(pair, " ")
+		for theme := range 2 {
+			a, b := luminance(t, colours[over][theme]), luminance(t, colours[under][theme])
+			if got := (max(a, b) + 0.05) / (min(a, b) + 0.05); got < want {
+				t.Errorf("%s in theme %d: %.2f", pair, theme, got)
+			}
+		}
+	}
+}
+
+// luminance is WCAG's, of a colour such as #0b5fff.
+func luminance(t *testing.T, colour string) float64 {
+	t.Helper()
+	var parts [3]uint8
+	if _, err := fmt.Sscanf(colour, "#%02x%02x%02x", &parts[0], &parts[1], &parts[2]); err != nil {
+		t.Fatalf("%q: %v", colour, err)
+	}
+	sum := 0.0
+	for i, weight := range []float64{0.2126, 0.7152, 0.0722} {
+		v := float64(parts[i]) / 255
+		if v <= 0.04045 {
+			v /= 12.92
+		} else {
+			v = math.Pow((v+0.055)/1.055, 2.4)
+		}
+		sum += weight * v
+	}
+	return sum
 }
 
 // What comes from the LAN is text, wherever it goes.
