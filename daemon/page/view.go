@@ -158,10 +158,10 @@ func stateVerdict(s Sample, since time.Duration) verdict {
 func keeping(s Sample) verdict {
 	members, voters := s.Status.Members, s.Status.Voters
 	switch {
-	case members == 1:
-		return verdict{Level: levelWarn, Text: "This host is alone", Detail: "It is master of a LAN on which it hears nobody else."}
 	case voters == 0:
 		return verdict{Level: levelWait, Text: "This host is master now", Detail: "It measures the others; its first round counts the votes."}
+	case members == 1:
+		return verdict{Level: levelWarn, Text: "This host is alone", Detail: "It is master of a LAN on which it hears nobody else."}
 	case voters < 2:
 		return verdict{Level: levelWarn, Text: fmt.Sprintf("%d hosts follow this one", members-1), Detail: "No other host votes yet." + odd(s)}
 	case voters < members:

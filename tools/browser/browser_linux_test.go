@@ -34,7 +34,7 @@ const (
 	// picturesEnv names a folder for the pictures, which else are looked at and thrown away.
 	picturesEnv = "MEANTIME_PICTURES"
 	// limit is how long the whole test may take.
-	limit = 3 * time.Minute
+	limit = 4 * time.Minute
 	// nodes is how many the LAN has.
 	nodes = 5
 )
