@@ -57,7 +57,7 @@ var rooms = map[string]room{
 	"configs":     {imports: []string{"gopkg.in/yaml.v3"}},
 	"daemon": {
 		imports: []string{"meantime/configs", "meantime/daemon/confine", "meantime/daemon/control", "meantime/daemon/metrics", "meantime/daemon/node",
-			"meantime/netproto", "meantime/netproto/udp", "meantime/sysclock", "golang.org/x/net", "golang.org/x/sys"},
+			"meantime/daemon/page", "meantime/netproto", "meantime/netproto/udp", "meantime/sysclock", "golang.org/x/net", "golang.org/x/sys"},
 		goroutines: true,
 	},
 	"daemon/berkeley": {pure: true},
@@ -82,7 +82,8 @@ var rooms = map[string]room{
 		imports: []string{"meantime/daemon/berkeley", "meantime/daemon/election", "meantime/daemon/servo", "meantime/netproto"},
 		pure:    true,
 	},
-	"daemon/node/model": {unsafe: true}, // tests only: they copy nodes
+	"daemon/node/model": {unsafe: true},                                 // tests only: they copy nodes
+	"daemon/page":       {imports: []string{"meantime/daemon/control"}}, // it is handed a node's samples and knows no node
 	"daemon/sim": {
 		imports: []string{"meantime/daemon/node", "meantime/netproto", "meantime/sysclock"},
 		pure:    true, std: []string{"container/heap"}, seeds: true,

@@ -12,6 +12,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon/node"
+	"meantime/daemon/page"
 	"meantime/netproto"
 	"meantime/netproto/udp"
 	"meantime/sysclock"
@@ -136,9 +137,13 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	beside.Go(func() { d.report(ctx) })
 	answers := d.answers()
 	beside.Go(func() { d.control.serve(ctx, answers) })
-	sites := d.sites(answers)
+	history := page.NewHistory()
+	sites := d.sites(answers, history)
 	for _, w := range d.webs {
 		beside.Go(func() { w.serve(ctx, sites) })
+	}
+	if d.webs.serve(keyPage) {
+		beside.Go(func() { feedPage(ctx, answers, history) })
 	}
 	if host {
 		beside.Go(func() {

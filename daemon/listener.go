@@ -16,6 +16,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon/metrics"
+	"meantime/daemon/page"
 )
 
 const (
@@ -43,8 +44,8 @@ type site struct {
 }
 
 // sites are what listeners serve, by key.
-func (d *driver) sites(a *answers) map[string]site {
-	return map[string]site{keyMetrics: {"GET " + metrics.Path, a.metrics}}
+func (d *driver) sites(a *answers, history *page.History) map[string]site {
+	return map[string]site{keyMetrics: {"GET " + metrics.Path, a.metrics}, keyPage: {"/", page.Handler(history)}}
 }
 
 // openDoors opens what others come in by, from this host and over TCP, until they are shut.
@@ -114,6 +115,11 @@ func openWeb(at netip.AddrPort, log *slog.Logger) (*web, error) {
 		}
 	}
 	return w, nil
+}
+
+// serve says whether one of them serves what a key is for.
+func (all webs) serve(key string) bool {
+	return slices.ContainsFunc(all, func(w *web) bool { return slices.Contains(w.keys, key) })
 }
 
 func (all webs) close() error {
