@@ -18,8 +18,8 @@ import (
 	"meantime/daemon/control"
 )
 
-// Where there are no Unix sockets (old Windows, wine), a daemon is asked over TCP on loopback, at a port of its own and with a token. Both lie
-// in a file beside where the socket would be, which whoever may open the socket elsewhere may read.
+// Where there are no Unix sockets (old Windows, wine), a daemon is asked over TCP on loopback, at a port of its own and with a token. Both
+// lie in a file beside where the socket would be, which whoever may open the socket elsewhere may read.
 
 // tokenBytes is the length of the token: 256 bits cannot be guessed.
 const tokenBytes = 32
