@@ -47,6 +47,7 @@ var ErrControlHeld = errors.New("another meantime answers at this control socket
 // knows, made by the driver between two packets; whoever may change something has its wish carried out there.
 type controller struct {
 	listener net.Listener
+	token    string // whoever asks must know; "" = the socket itself says who may
 	log      *slog.Logger
 }
 
@@ -75,13 +76,16 @@ func openController(path, group string, log *slog.Logger) (*controller, error) {
 		_ = os.Chmod(dir, 0o755) // this program's own: who may ask is for the socket to say
 	}
 	l, err := net.Listen("unix", path)
+	if noUnixSockets(err) {
+		return openDoor(path, log)
+	}
 	if err != nil {
 		return nil, controlError(path, err)
 	}
 	if err := errors.Join(admit(path, group, log), os.Chmod(path, socketMode)); err != nil {
 		return nil, errors.Join(controlError(path, err), l.Close())
 	}
-	return &controller{netutil.LimitListener(callers{l}, asksAtOnce), log}, nil
+	return &controller{netutil.LimitListener(callers{l}, asksAtOnce), "", log}, nil
 }
 
 // groupID is the number of a group, nobody where the service's own is to do: where none is named, or there is none of the default name.
@@ -174,8 +178,12 @@ func (c *controller) serve(ctx context.Context, a *answers) {
 	if c == nil {
 		return
 	}
+	handler := onlyHere(a.handler())
+	if c.token != "" {
+		handler = guard(c.token, handler)
+	}
 	server := http.Server{
-		Handler: onlyHere(a.handler()), MaxHeaderBytes: headerSize, ReadTimeout: readTime, WriteTimeout: writeTime,
+		Handler: handler, MaxHeaderBytes: headerSize, ReadTimeout: readTime, WriteTimeout: writeTime,
 		ConnContext: withCaller,
 		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 	}

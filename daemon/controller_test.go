@@ -212,6 +212,10 @@ func TestControlRefuses(t *testing.T) {
 		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "404"},
 		{"GET /v1/status HTTP/1.1\r\n\r\n", "400"},
 		{"nonsense\r\n\r\n", "400"},
+		{"GET /v1/status HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\n\r\n", "403"},
+		{"POST /v1/election HTTP/1.1\r\nHost: x\r\n\r\n", "415"},
+		{"POST /v1/election HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{\"x\":\"" +
+			strings.Repeat("x", 2*wishSize), "413"},
 		{"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 3*headerSize) + "\r\n\r\n", "431"},
 	} {
 		conn, err := net.Dial("unix", socket)
@@ -224,6 +228,31 @@ func TestControlRefuses(t *testing.T) {
 			t.Errorf("%.40q: %q, %v; want %s", c.request, line, err, c.want)
 		}
 		_ = conn.Close()
+	}
+}
+
+// Who asks too slowly is hung up on, and keeps nobody waiting meanwhile.
+func TestControlWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	socket, _ := controlled(t)
+	var slow []net.Conn
+	for range 16 {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "GET /v1/status HTTP/1.1\r\nHost: ")
+		slow = append(slow, conn)
+	}
+	if _, err := control.NewClient(socket).Status(t.Context()); err != nil {
+		t.Errorf("beside slow ones: %v", err)
+	}
+	for _, conn := range slow {
+		_ = conn.SetReadDeadline(time.Now().Add(10 * readTime))
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Errorf("a slow one is waited for: %v", err)
+		}
 	}
 }
 

@@ -83,5 +83,5 @@ func needs(cfg configs.Config) confine.Plan {
 // ours says whether a file in the state directory, or beside the lock, is one of this program's.
 func ours(name string) bool {
 	base, _, _ := strings.Cut(name, ".") // a file that was not renamed yet has a number behind a dot
-	return slices.Contains([]string{idFile, termFile, bootFile, driftFile}, base) || name == lockName || name == configs.SocketName
+	return slices.Contains([]string{idFile, termFile, bootFile, driftFile}, base) || name == lockName || base == configs.SocketName
 }

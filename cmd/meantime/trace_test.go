@@ -18,3 +18,15 @@ func TestShowPacket(t *testing.T) {
 	want(t, showPacket(control.Packet{At: at, Direction: "in", Peer: "192.0.2.9:10526", Drop: "key", Count: 4}),
 		"09:08:07.006000  in   –          192.0.2.9:10526  dropped: key (4 like it)\n")
 }
+
+// Who may not change anything is told so by the exit code, and what to do; what cannot be now is another matter.
+func TestChangeErrors(t *testing.T) {
+	if code, hint := exitCode(control.ErrReadOnly), hintFor(control.ErrReadOnly); code != exitPermission || hint != "say it as root" {
+		t.Errorf("%d, %q", code, hint)
+	}
+	if code := exitCode(control.ErrNotNow); code != exitFailed {
+		t.Errorf("%d", code)
+	}
+	want(t, showOutcome(control.Outcome{Text: "done", Node: "00000000000000a1"}), "done: 00000000000000a1\n")
+	want(t, showOutcome(control.Outcome{Text: "done"}), "done\n")
+}

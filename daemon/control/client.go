@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"syscall"
 	"time"
@@ -43,10 +42,9 @@ type Client struct {
 
 // NewClient returns a client of the daemon at a socket's path. It connects with each question.
 func NewClient(socket string) *Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}
-	return &Client{socket, http.Client{Timeout: patience, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
+	c := &Client{socket: socket}
+	c.http = http.Client{Timeout: patience, Transport: &http.Transport{DialContext: c.dial, DisableKeepAlives: true}}
+	return c
 }
 
 // Status asks how the node does. Its errors, like those of all questions, wrap one of those above.
@@ -83,9 +81,17 @@ func (c *Client) get(ctx context.Context, path string, value any) error {
 	return c.do(request, value)
 }
 
+// send sends a request, with the token where there is one.
+func (c *Client) send(over *http.Client, request *http.Request) (*http.Response, error) {
+	if _, token, err := c.door(); err == nil {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	return over.Do(request)
+}
+
 // do sends a request and decodes the answer into value.
 func (c *Client) do(request *http.Request, value any) error {
-	answer, err := c.http.Do(request)
+	answer, err := c.send(&c.http, request)
 	if err != nil {
 		return c.explain(err)
 	}
@@ -131,6 +137,8 @@ func (c *Client) refused(request *http.Request, code int, body io.Reader) error 
 	switch code {
 	case http.StatusNotFound, http.StatusMethodNotAllowed: // the latter of version 1 to every POST
 		return fmt.Errorf("%w: %s%s", ErrUnknown, r.Error, c.difference(request))
+	case http.StatusUnauthorized:
+		return fmt.Errorf("%w at %s: %s", ErrForbidden, c.socket, r.Error)
 	case http.StatusForbidden:
 		return fmt.Errorf("%w: %s", ErrReadOnly, r.Error)
 	case http.StatusConflict:

@@ -34,7 +34,7 @@ func (c *Client) Trace(ctx context.Context, show func(Packet) error) error {
 		return err
 	}
 	endless := http.Client{Transport: c.http.Transport} // no time limit
-	answer, err := endless.Do(request)
+	answer, err := c.send(&endless, request)
 	if err != nil {
 		return c.explain(err)
 	}
