@@ -503,6 +503,35 @@ func TestHere(t *testing.T) {
 	}
 }
 
+// TestFlood: whatever comes in, in whatever number, the report stays one that can be read.
+func TestFlood(t *testing.T) {
+	for name, insecure := range map[string]bool{"keys": false, "masters": true} {
+		h := newHost(t)
+		if insecure {
+			h.rings = nil
+		}
+		var flood []udp.Packet
+		for i := range 300 {
+			h.hears(t, netproto.ID(i+1), byte(i%250), "", func(p *netproto.Header) { p.Lineage = uint64(i) })
+			if insecure {
+				h.hears(t, netproto.ID(i+1), 0, "", nil)
+			}
+			h.lan[0].From = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 1)
+			flood = append(flood, h.lan[0])
+		}
+		h.lan = flood
+		said := 0
+		for _, f := range examine(t, h).Findings {
+			if said += count(f.Check == "masters heard"); len(f.Subject) > 100 {
+				t.Errorf("%s: %s", name, f.Subject)
+			}
+		}
+		if said < most || said > 2*most {
+			t.Errorf("%s: %d lines", name, said)
+		}
+	}
+}
+
 // TestReadme: what the README shows is what is said.
 func TestReadme(t *testing.T) {
 	h := newHost(t)
