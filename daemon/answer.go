@@ -28,14 +28,26 @@ func name[T ~uint64](id T) string {
 	return fmt.Sprintf("%016x", uint64(id))
 }
 
+// since tells ages: how long ago moments were, nil of those that never were. It reads the clock aside: the node learns nothing of it.
+func (d *driver) since() (func(moment time.Duration) *control.Seconds, error) {
+	r, err := d.clock.Read()
+	now := time.Duration(r.Raw - d.zero)
+	return func(moment time.Duration) *control.Seconds { return known(max(0, now-moment), moment >= 0) }, err
+}
+
 // statusAnswer is the node's status in the words of the control socket.
 func (d *driver) statusAnswer() (control.Status, error) {
 	s := d.status()
+	since, err := d.since()
+	if err != nil {
+		return control.Status{}, err
+	}
 	a := control.Status{
 		ID: s.ID.String(), Role: roleNames[s.Role], State: string(s.State), DryRun: s.Dry, Master: name(s.Master), Lineage: name(s.Lineage),
 		Term: s.Term, Round: s.Seq, Members: s.Members, Voters: s.Voters, Spread: known(s.Spread, s.Voters > 1),
 		Offset: control.SecondsOf(-s.Residual), Bound: known(s.Bound+s.Residual.Abs(), s.Bound >= 0),
 		Frequency: shortPPM(s.Rate), Scatter: known(s.Scatter, s.Fitted), KernelStamps: s.Kernel, KeysHeld: heldKeys(s),
+		Name: d.host, Interval: control.SecondsOf(s.Interval), LastPoll: since(s.LastPoll), Interference: d.interference(time.Now()),
 		Uptime: control.SecondsOf(d.at),
 		Packets: map[string]uint64{
 			"polls": s.Traffic.Polls, "replies": s.Traffic.Replies, "acks": s.Traffic.Acks, "adjusts": s.Traffic.Adjusts,
@@ -65,12 +77,19 @@ func (d *driver) statusAnswer() (control.Status, error) {
 // membersAnswer is what the node knows of its LAN's members.
 func (d *driver) membersAnswer() (control.Members, error) {
 	var a control.Members
+	since, err := d.since()
+	if err != nil {
+		return a, err
+	}
 	for _, m := range d.node.Members() {
 		if a.Complete = a.Complete || m.Self && m.Master; m.Master && !m.Self {
 			a.Master = m.Addr.Addr().String()
 		}
-		a.Members = append(a.Members, memberAnswer(m))
+		one := memberAnswer(m)
+		one.Heard = since(m.Heard)
+		a.Members = append(a.Members, one)
 	}
+	a.Members[0].Name = d.host
 	return a, nil
 }
 

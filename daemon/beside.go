@@ -93,11 +93,12 @@ func alone(look func() ([]rival, error), beside bool, log *slog.Logger) error {
 	return nil
 }
 
-// watchBeside warns of daemons that start beside this one, each time they are others than before, until ctx ends.
-func watchBeside(ctx context.Context, look func() ([]rival, error), log *slog.Logger) {
+// watchBeside tells of daemons that run beside this one, and warns each time they are others than before, until ctx ends.
+func watchBeside(ctx context.Context, look func() ([]rival, error), log *slog.Logger, tell func([]rival)) {
 	known := ""
 	if rivals, err := look(); err == nil {
 		known = names(rivals) // the start has spoken of them
+		tell(rivals)
 	}
 	ticker := time.NewTicker(besideEvery)
 	defer ticker.Stop()
@@ -114,6 +115,9 @@ func watchBeside(ctx context.Context, look func() ([]rival, error), log *slog.Lo
 		now := names(rivals)
 		if now != known && now != "" {
 			log.Warn(ErrBeside.Error(), "daemons", now, "do", remedies(rivals))
+		}
+		if now != known {
+			tell(rivals)
 		}
 		known = now
 	}

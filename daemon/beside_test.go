@@ -182,7 +182,7 @@ func TestWatchBeside(t *testing.T) {
 			return []rival{ntp}, nil
 		}
 		done := make(chan struct{})
-		go func() { defer close(done); watchBeside(ctx, look, slog.New(j)) }()
+		go func() { defer close(done); watchBeside(ctx, look, slog.New(j), func([]rival) {}) }()
 		time.Sleep(12*time.Minute + time.Second)
 		cancel()
 		<-done

@@ -38,12 +38,18 @@ func socketDir(t *testing.T) string {
 func controlled(t *testing.T) (socket string, m *member) {
 	t.Helper()
 	socket = filepath.Join(socketDir(t), "s")
-	c, err := openController(socket, slog.New(slog.DiscardHandler))
+	c, err := openController(socket, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return socket, serveController(t, socket, c)
+}
+
+// serveController has a lone master answer at an open socket until the test ends.
+func serveController(t *testing.T, socket string, c *controller) *member {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	m = memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
+	m := memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
 	m.start(ctx)
 	served := make(chan struct{})
 	go func() { defer close(served); c.serve(ctx, m.answers()) }()
@@ -60,7 +66,7 @@ func controlled(t *testing.T) (socket string, m *member) {
 			t.Error("the socket is there still")
 		}
 	})
-	return socket, m
+	return m
 }
 
 // What a LAN's nodes answer, through the client that everybody uses.
@@ -99,6 +105,7 @@ func TestControlAnswersTrue(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		all := startLAN(ctx, t, newMemoryLAN(), stampsAtOnce, []sysclock.VirtualConfig{{}, {Offset: 300e6, Frequency: 20e-6}})
 		time.Sleep(time.Minute)
+		all[0].host = "one"
 		ask := func(m *member, f func()) {
 			if !m.ask(ctx, f) {
 				t.Fatal("a driver has ended")
@@ -106,10 +113,17 @@ func TestControlAnswersTrue(t *testing.T) {
 		}
 		ask(all[0], func() {
 			a, _ := all[0].membersAnswer()
+			s, _ := all[0].statusAnswer()
+			if s.LastPoll == nil || *s.LastPoll > s.Interval || s.Interval != 1 || s.Interference == nil || s.Name != "one" {
+				t.Errorf("the master polled %v ago, each %v s, is called %q and sees %q", s.LastPoll, s.Interval, s.Name, s.Interference)
+			}
 			if len(a.Members) != 2 || !a.Complete || a.Master != "" {
 				t.Fatalf("members %+v", a)
 			}
 			slave := a.Members[1]
+			if a.Members[0].Heard != nil || slave.Heard == nil || *slave.Heard > s.Interval {
+				t.Errorf("heard %v ago", slave.Heard)
+			}
 			if !*slave.Votes || slave.Why != "" || slave.Standing != "voter" || slave.Offset.Duration().Abs() > 20*time.Microsecond ||
 				slave.Bound.Duration() < 10*time.Microsecond || *slave.Frequency > -9 || *slave.Frequency < -11 {
 				t.Errorf("the slave: %+v", slave)
@@ -117,6 +131,9 @@ func TestControlAnswersTrue(t *testing.T) {
 		})
 		ask(all[1], func() {
 			s, _ := all[1].statusAnswer()
+			if s.LastPoll == nil || *s.LastPoll > s.Interval || s.Interval != 1 {
+				t.Errorf("the slave was polled %v ago, each %v s", s.LastPoll, s.Interval)
+			}
 			a, _ := all[1].membersAnswer()
 			if a.Complete || len(a.Members) != 2 || a.Members[0].Votes != nil || a.Members[1].Priority != nil || a.Master != s.MasterAddr || a.Master == "" {
 				t.Errorf("a slave knows %+v", a)
@@ -141,7 +158,7 @@ func TestControlSocketTaken(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	live, _ := controlled(t)
-	if _, err := openController(live, log); !errors.Is(err, ErrControlHeld) || !strings.Contains(err.Error(), live) {
+	if _, err := openController(live, "", log); !errors.Is(err, ErrControlHeld) || !strings.Contains(err.Error(), live) {
 		t.Errorf("beside a living one: %v", err)
 	}
 	if _, err := control.NewClient(live).Status(t.Context()); err != nil {
@@ -155,32 +172,32 @@ func TestControlSocketTaken(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	c, err := openController(dead, log)
+	c, err := openController(dead, "", log)
 	if err != nil {
 		t.Fatalf("in place of a dead one: %v", err)
 	}
 	_ = c.close()
 	file := filepath.Join(dir, "file")
 	put(t, file, "mine")
-	if _, err := openController(file, log); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := openController(file, "", log); err == nil || !strings.Contains(err.Error(), "no socket") {
 		t.Errorf("in place of a file: %v", err)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "mine" {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
-	if _, err := openController(filepath.Join(file, "below"), log); err == nil || !strings.Contains(err.Error(), "control socket") {
+	if _, err := openController(filepath.Join(file, "below"), "", log); err == nil || !strings.Contains(err.Error(), "control socket") {
 		t.Errorf("below a file: %v", err)
 	}
-	if _, err := answersAt(filepath.Join(file, "below"), true, log); err == nil {
+	if _, err := answersAt(configs.Config{Control: filepath.Join(file, "below")}, true, log); err == nil {
 		t.Error("a named socket that cannot be had is no error")
 	}
-	if c, err := answersAt(filepath.Join(file, "below"), false, log); c != nil || err != nil {
+	if c, err := answersAt(configs.Config{Control: filepath.Join(file, "below")}, false, log); c != nil || err != nil {
 		t.Errorf("one that nobody has named: %v, %v", c, err)
 	}
-	if _, err := answersAt(live, false, log); !errors.Is(err, ErrControlHeld) {
+	if _, err := answersAt(configs.Config{Control: live}, false, log); !errors.Is(err, ErrControlHeld) {
 		t.Errorf("beside a living one that nobody has named: %v", err)
 	}
-	if c, err := openController("", log); c != nil || err != nil {
+	if c, err := openController("", "", log); c != nil || err != nil {
 		t.Errorf("nowhere: %v, %v", c, err)
 	}
 }
@@ -192,9 +209,13 @@ func TestControlRefuses(t *testing.T) {
 	for _, c := range []struct{ request, want string }{
 		{"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
 		{"GET /v2/status HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
-		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405"},
+		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "404"},
 		{"GET /v1/status HTTP/1.1\r\n\r\n", "400"},
 		{"nonsense\r\n\r\n", "400"},
+		{"GET /v1/status HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\n\r\n", "403"},
+		{"POST /v1/election HTTP/1.1\r\nHost: x\r\n\r\n", "415"},
+		{"POST /v1/election HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n{\"x\":\"" +
+			strings.Repeat("x", 2*wishSize), "413"},
 		{"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 3*headerSize) + "\r\n\r\n", "431"},
 	} {
 		conn, err := net.Dial("unix", socket)
@@ -207,6 +228,31 @@ func TestControlRefuses(t *testing.T) {
 			t.Errorf("%.40q: %q, %v; want %s", c.request, line, err, c.want)
 		}
 		_ = conn.Close()
+	}
+}
+
+// Who asks too slowly is hung up on, and keeps nobody waiting meanwhile.
+func TestControlWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	socket, _ := controlled(t)
+	var slow []net.Conn
+	for range 16 {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "GET /v1/status HTTP/1.1\r\nHost: ")
+		slow = append(slow, conn)
+	}
+	if _, err := control.NewClient(socket).Status(t.Context()); err != nil {
+		t.Errorf("beside slow ones: %v", err)
+	}
+	for _, conn := range slow {
+		_ = conn.SetReadDeadline(time.Now().Add(10 * readTime))
+		if _, err := io.ReadAll(conn); err != nil {
+			t.Errorf("a slow one is waited for: %v", err)
+		}
 	}
 }
 
@@ -268,7 +314,8 @@ func TestEvents(t *testing.T) {
 	e.add(instant(0), node.Note{Level: node.Debug, Text: "detail"})
 	got := e.list()
 	first, last := got.Events[0], got.Events[len(got.Events)-1]
-	if len(got.Events) != keptEvents || got.Lost != 3 || first.Text != "3" || last.Facts["for"] != "1.5s" || first.At.UnixNano() != 3 {
+	if len(got.Events) != keptEvents || got.Lost != 3 || first.Text != "3" || last.Facts["for"] != "1.5s" || first.At.UnixNano() != 3 ||
+		first.N != 4 || last.N != keptEvents+3 {
 		t.Errorf("%d kept, %d lost, the first %+v, the last %+v", len(got.Events), got.Lost, first, last)
 	}
 	if empty := new(events).list(); empty.Events == nil {

@@ -21,10 +21,12 @@ import (
 // has no voice at a founding while another clock is plausible.
 const release = int64(1_793_491_200_000_000_000)
 
-// statusEvery is how often the log shows how the LAN does; the first time comes sooner, for whoever is watching the start.
+// statusEvery is how often the log shows how the LAN does, without anything having changed; the first time comes sooner, for whoever is
+// watching the start. Who looks for faults has it each minute, at level debug.
 const (
-	statusEvery = time.Minute
-	statusFirst = 15 * time.Second
+	statusEvery  = time.Hour
+	statusDetail = time.Minute
+	statusFirst  = 15 * time.Second
 )
 
 // ErrNetwork says that no socket could be opened on the interfaces asked for.
@@ -72,7 +74,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	answers, err := answersAt(socketPath(cfg), cfg.Control != configs.Default().Control, log)
+	answers, err := answersAt(cfg, named(cfg), log)
 	if err != nil {
 		return err
 	}
@@ -98,10 +100,16 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return errors.Join(err, conn.Close(), d.trace.close())
 	}
-	frequency, _, from := startFrequency(clock, st.drift)
-	log.Info("running", "role", string(cfg.Role), "id", st.id.String(), "group", cfg.Group, "key", keyName(n.Ring.Newest()),
-		"clock", clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll, "frequency_ppm", shortPPM(frequency), "frequency_from", from)
+	d.introduce(cfg, n.Ring.Newest())
 	return errors.Join(d.serve(ctx, !cfg.DryRun), d.trace.close())
+}
+
+// introduce tells what begins to run.
+func (d *driver) introduce(cfg configs.Config, key uint32) {
+	frequency, _, from := startFrequency(d.clock, d.state.drift)
+	d.say(note(node.Info, "running", "role", string(cfg.Role), "id", d.state.id.String(), "group", cfg.Group, "key", keyName(key),
+		"clock", d.clock.Limits().Name, "dry_run", cfg.DryRun, "poll", cfg.Poll,
+		"frequency_ppm", shortPPM(frequency), "frequency_from", from, "version", Version))
 }
 
 // holdState opens what is kept over restarts, and keeps others away from it until leave is called.
@@ -129,7 +137,9 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	answers := d.answers()
 	beside.Go(func() { d.control.serve(ctx, answers) })
 	if host {
-		beside.Go(func() { watchBeside(ctx, rivals, d.log) })
+		beside.Go(func() {
+			watchBeside(ctx, rivals, d.log, func(found []rival) { d.ask(ctx, func() { d.beside(found) }) })
+		})
 	}
 	if d.keys != nil {
 		beside.Go(func() { d.keys.watch(ctx, d.hangups, d.rings, d.notify) })
@@ -137,22 +147,26 @@ func (d *driver) serve(ctx context.Context, host bool) error {
 	err := d.run(ctx)
 	cancel()
 	beside.Wait()
-	logStatus(d.log, d.status())
+	logStatus(d.log, slog.LevelInfo, d.status())
 	d.log.Info("stopped")
 	return err
 }
 
 // report logs the status now and then.
 func (d *driver) report(ctx context.Context) {
-	wait := statusFirst
+	wait, said := statusFirst, time.Now().Add(-statusEvery)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(wait):
 		}
-		wait = statusEvery
-		d.ask(ctx, func() { logStatus(d.log, d.status()) })
+		wait = statusDetail
+		level := slog.LevelDebug
+		if now := time.Now(); now.Sub(said) >= statusEvery {
+			level, said = slog.LevelInfo, now
+		}
+		d.ask(ctx, func() { logStatus(d.log, level, d.status()) })
 	}
 }
 

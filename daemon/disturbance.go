@@ -65,6 +65,29 @@ func (d *driver) look() {
 	}
 }
 
+// beside notes which other time programs run. The log has the warning already.
+func (d *driver) beside(found []rival) {
+	switch {
+	case len(found) > 0:
+		d.events.add(time.Now(), note(node.Warn, ErrBeside.Error(), "daemons", names(found), "do", remedies(found)))
+	case len(d.rivals) > 0:
+		d.say(note(node.Info, "no other time daemon sets this host's clock any more", "was", names(d.rivals)))
+	}
+	d.rivals = found
+}
+
+// interference is who else has a hand at the clock: other time programs that run, and what was seen of their writes lately.
+func (d *driver) interference(now time.Time) []string {
+	all := []string{}
+	for _, r := range d.rivals {
+		all = append(all, r.String())
+	}
+	if d.foreign.said != "" && now.Sub(d.foreign.seen) <= foreignForget {
+		all = append(all, d.foreign.said)
+	}
+	return all
+}
+
 // tellForeign hands what look has found to the node.
 func (d *driver) tellForeign(at node.Moment) error {
 	if d.found == "" {

@@ -66,11 +66,14 @@ type driver struct {
 	state *state
 	trace *trace
 	watch func(node.Effect) // sees every effect; nil = nobody looks
-	heed  func(node.Input)  // sees every input before the node does; nil = nobody looks
+	tap   tap
+	heed  func(node.Input) // sees every input before the node does; nil = nobody looks
 
 	gate    *gate
 	group   uint32
 	asks    chan func()
+	wishes  chan wish
+	answer  node.Answer   // to the wish under way
 	ended   chan struct{} // closed when run is over
 	queue   []node.Sent   // stamps to hand to the node
 	tokens  map[udp.Token]uint64
@@ -91,6 +94,8 @@ type driver struct {
 	awake   bool   // slept has its beginning
 	lookErr limiter
 
+	host   string  // its name; "" = not known
+	rivals []rival // that run beside this one
 	events events
 
 	others    uint64 // packets of other groups so far
@@ -101,10 +106,10 @@ type driver struct {
 func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*driver, error) {
 	d := &driver{
 		clock: clock, link: l, log: log, gate: newGate(), group: cfg.Group,
-		asks: make(chan func()), ended: make(chan struct{}),
+		asks: make(chan func()), wishes: make(chan wish), ended: make(chan struct{}),
 		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
 		rings: make(chan *netproto.Ring), sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
-		otherSaid: limiter{every: 24 * time.Hour},
+		otherSaid: limiter{every: 24 * time.Hour}, host: hostName(),
 	}
 	r, err := clock.Read()
 	if err != nil {
@@ -164,6 +169,7 @@ func (d *driver) run(ctx context.Context) error {
 		readers.Go(func() { d.await(ctx, notice) })
 	}
 	err := d.loop(ctx, failed)
+	d.tap.silence()
 	d.notify.stopping()
 	if err == nil {
 		err = d.handle(func(node.Moment) node.Input { return node.Stop{} })
@@ -211,6 +217,8 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			err = d.handle(tick)
 		case ring := <-d.rings:
 			err = d.rekey(ring)
+		case w := <-d.wishes:
+			err = d.fulfil(w)
 		case ask := <-d.asks:
 			ask()
 			continue
@@ -355,7 +363,7 @@ func (d *driver) once(at node.Moment, in node.Input) error {
 	if d.heed != nil {
 		d.heed(in)
 	}
-	for _, e := range d.node.Handle(at, in) {
+	for _, e := range d.tapIn(at, in) {
 		if err := d.perform(e); err != nil {
 			return err
 		}
@@ -394,15 +402,23 @@ func (d *driver) perform(e node.Effect) error {
 		d.state.newID(e.ID, d.log)
 	case node.NewTerm:
 		d.state.newTerm(e.Term, d.log)
+	case node.Answer:
+		d.answer = e
 	case node.Note:
-		logNote(d.log, e)
-		d.events.add(time.Now(), e)
+		d.say(e)
 	}
 	return nil
 }
 
+// say writes a note to the log, and files it among what happened.
+func (d *driver) say(n node.Note) {
+	logNote(d.log, n)
+	d.events.add(time.Now(), n)
+}
+
 // send sends a datagram and queues its stamps: the kernel's where it came in time, else the one taken before the send.
 func (d *driver) send(s node.Send) {
+	d.tapOut(s)
 	var sent []udp.Sent
 	var err error
 	if s.Group {
@@ -445,7 +461,7 @@ func (d *driver) collect(sent []udp.Sent, wait time.Duration) {
 func (d *driver) refresh() {
 	changes, err := d.link.Refresh()
 	for _, c := range changes {
-		logChange(d.log, c)
+		d.say(changeNote(c))
 	}
 	if err != nil && d.sendErr.allow() {
 		d.log.Warn("looking at the network interfaces failed", "err", err)

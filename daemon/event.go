@@ -15,6 +15,7 @@ const keptEvents = 100
 type events struct {
 	kept []control.Event
 	lost uint64
+	last uint64 // running number
 }
 
 // add files what the node noted. A dry run's events are in the host's time, as its log is.
@@ -22,7 +23,8 @@ func (e *events) add(at time.Time, n node.Note) {
 	if n.Level < node.Info {
 		return
 	}
-	event := control.Event{At: at.UTC(), Level: levels[n.Level].String(), Text: n.Text, Facts: map[string]string{}}
+	e.last++
+	event := control.Event{N: e.last, At: at.UTC(), Level: levels[n.Level].String(), Text: n.Text, Facts: map[string]string{}}
 	for _, a := range n.Attrs {
 		event.Facts[a.Key] = fact(a.Value)
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -13,21 +14,35 @@ import (
 	"meantime/sysclock"
 )
 
-// NewLogger writes as the configuration says.
-func NewLogger(w io.Writer, cfg configs.Log) *slog.Logger { return slog.New(newHandler(w, cfg, nil)) }
+// NewLogger writes as the configuration says, until an operator says otherwise: with fields where w is the journal's.
+func NewLogger(w io.Writer, cfg configs.Log) *slog.Logger {
+	journal := dialJournal(w)
+	return slog.New(newLogSwitch(cfg, func(cfg configs.Log) slog.Handler {
+		plain := newHandler(w, cfg, nil)
+		if journal == nil {
+			return plain
+		}
+		return &journalHandler{journal: journal, plain: plain, cfg: cfg}
+	}))
+}
 
 // NewEventLogger is NewLogger for a log that keeps the time and the severity of each line itself, and has a writer for each level.
 func NewEventLogger(writer func(slog.Level) io.Writer, cfg configs.Log) *slog.Logger {
-	h := make(byLevel, len(eventLevels))
-	for i, level := range eventLevels {
-		h[i] = newHandler(writer(level), cfg, func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
-				return slog.Attr{}
-			}
-			return a
-		})
+	return slog.New(newLogSwitch(cfg, func(cfg configs.Log) slog.Handler {
+		h := make(byLevel, len(eventLevels))
+		for i, level := range eventLevels {
+			h[i] = newHandler(writer(level), cfg, dropKept)
+		}
+		return h
+	}))
+}
+
+// dropKept leaves out what such a log keeps itself: time and level.
+func dropKept(groups []string, a slog.Attr) slog.Attr {
+	if len(groups) == 0 && (a.Key == slog.TimeKey || a.Key == slog.LevelKey) {
+		return slog.Attr{}
 	}
-	return slog.New(h)
+	return a
 }
 
 // newHandler writes as the configuration says. replace may change attributes; nil = none.
@@ -95,7 +110,11 @@ func logNote(log *slog.Logger, n node.Note) {
 }
 
 // logStatus writes the regular line: whoever reads the log sees how the LAN does without asking.
-func logStatus(log *slog.Logger, s node.Status) {
+func logStatus(log *slog.Logger, level slog.Level, s node.Status) {
+	ctx := context.Background()
+	if !log.Enabled(ctx, level) {
+		return
+	}
 	args := []any{"state", string(s.State)}
 	if s.Master != 0 {
 		args = append(args, "master", s.Master.String())
@@ -111,7 +130,7 @@ func logStatus(log *slog.Logger, s node.Status) {
 	if n := heldKeys(s); n > 1 {
 		args = append(args, "held", n)
 	}
-	log.Info("status", append(args, "dropped", s.Drops.Total()-s.Drops[node.DropOwn], dropReasons(s.Drops))...)
+	log.Log(ctx, level, "status", append(args, "dropped", s.Drops.Total()-s.Drops[node.DropOwn], dropReasons(s.Drops))...)
 	for reason, count := range s.Drops {
 		if count > 0 {
 			log.Debug("dropped", "reason", node.Drop(reason).String(), "count", count)
@@ -143,13 +162,21 @@ func dropReasons(drops node.Drops) slog.Attr {
 	return slog.Group("dropped_for", counts...)
 }
 
-// logChange writes that an interface came, went or failed.
-func logChange(log *slog.Logger, c udp.Change) {
+// changeNote says that an interface came, went or failed.
+func changeNote(c udp.Change) node.Note {
 	if c.Err != nil {
-		log.Warn("interface "+c.Kind.String(), "interface", c.Name, "err", c.Err)
-		return
+		return note(node.Warn, "interface "+c.Kind.String(), "interface", c.Name, "err", c.Err)
 	}
-	log.Info("interface "+c.Kind.String(), "interface", c.Name)
+	return note(node.Info, "interface "+c.Kind.String(), "interface", c.Name)
+}
+
+// note is what the daemon itself has to say, with names and values in turn.
+func note(level node.Level, text string, pairs ...any) node.Note {
+	n := node.Note{Level: level, Text: text}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		n.Attrs = append(n.Attrs, node.Attr{Key: fmt.Sprint(pairs[i]), Value: pairs[i+1]})
+	}
+	return n
 }
 
 // logFindings writes what a clock has found out about itself since it was last asked.

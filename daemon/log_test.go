@@ -89,7 +89,7 @@ func TestStatusLine(t *testing.T) {
 	s.Drops[node.DropOwn], s.Drops[node.DropGroup] = 5, 2
 	const status = `level=INFO msg=status state=following master=00000000000000ab seq=12 members=4 voters=3 ` +
 		`spread=17µs residual=-3µs bound=90µs frequency_ppm=-12.5 kernel_stamps=true key=none dropped=2 dropped_for.group=2`
-	write := func(log *slog.Logger) { logStatus(log, s) }
+	write := func(log *slog.Logger) { logStatus(log, slog.LevelInfo, s) }
 	got := logged(t, configs.Log{Level: slog.LevelInfo}, write)
 	if len(got) != 1 || got[0] != status {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), status)
@@ -132,8 +132,8 @@ func TestStatusLine(t *testing.T) {
 // An interface that fails is a warning and says why.
 func TestChangeLine(t *testing.T) {
 	got := logged(t, configs.Log{}, func(log *slog.Logger) {
-		logChange(log, udp.Change{Name: "eth0", Kind: udp.Joined})
-		logChange(log, udp.Change{Name: "eth1", Kind: udp.Left, Err: errors.New("it is down")})
+		logNote(log, changeNote(udp.Change{Name: "eth0", Kind: udp.Joined}))
+		logNote(log, changeNote(udp.Change{Name: "eth1", Kind: udp.Left, Err: errors.New("it is down")}))
 	})
 	want := []string{`level=INFO msg="interface joined" interface=eth0`, `level=WARN msg="interface left" interface=eth1 err="it is down"`}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

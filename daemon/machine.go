@@ -1,7 +1,11 @@
 package daemon
 
 import (
+	"os"
 	"runtime"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"meantime/configs"
 	"meantime/sysclock"
@@ -25,3 +29,30 @@ func ClockOf(system string) (ClockLimits, bool) { return sysclock.LimitsOf(syste
 
 // Clocks are the names that ClockOf knows.
 func Clocks() []string { return sysclock.Systems() }
+
+// longestName is how much of a host's name is shown: a label of DNS.
+const longestName = 63
+
+// hostName is what this host is called, for people: a label, never authority. It is empty where the system does not tell.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return label(name)
+}
+
+// label is a name as it may be shown anywhere: printable, and short.
+func label(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, name)
+	for len(name) > longestName {
+		_, size := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-size]
+	}
+	return name
+}

@@ -70,6 +70,75 @@ func TestClientErrors(t *testing.T) {
 	}
 }
 
+// Which of the two is older is told, where the daemon can still be asked.
+func TestOtherVersions(t *testing.T) {
+	for _, c := range []struct {
+		name, version string
+		code          int
+		text          string
+	}{
+		{"before there were changes", "", 405, ": this daemon is older than the program that asks"},
+		{"before there was a version", "", 404, ": this daemon is older than the program that asks"},
+		{"a little older", `{"program":"v0.9","api":1}`, 404, ": this daemon, v0.9, is older than the program that asks"},
+		{"newer, and it has lost something", `{"program":"v9.0","api":99}`, 404, ": this daemon, v9.0, is newer than the program that asks"},
+		{"the same", `{"program":"v1.0","api":2}`, 404, "there is none here"},
+	} {
+		path := answering(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == PathVersion && c.version != "" {
+				_, _ = io.WriteString(w, c.version)
+				return
+			}
+			w.WriteHeader(c.code)
+			_, _ = io.WriteString(w, `{"error":"there is none here"}`)
+		})
+		_, err := NewClient(path).Elect(t.Context())
+		if !errors.Is(err, ErrUnknown) || !strings.HasSuffix(err.Error(), c.text) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// A change says what it wants in JSON; whoever may not make it, and what cannot be done now, are told apart.
+func TestChanges(t *testing.T) {
+	var body, kind string
+	code := 200
+	path := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		body, kind = r.URL.Path+" "+string(text), r.Method+" "+r.Header.Get("Content-Type")
+		w.WriteHeader(code)
+		_, _ = io.WriteString(w, `{"text":"done","node":"00000000000000a1","level":"info","error":"why"}`)
+	})
+	c := NewClient(path)
+	if o, err := c.StepDown(t.Context(), time.Minute); err != nil || o.Node != "00000000000000a1" || body != `/v1/stepdown {"rest_s":60}` ||
+		kind != "POST application/json" {
+		t.Errorf("%+v, %v: %s %s", o, err, kind, body)
+	}
+	if now, err := c.SetLog(t.Context(), Log{Level: "info"}); err != nil || now.Level != "info" || body != `/v1/log {"level":"info"}` {
+		t.Errorf("%+v, %v: %s", now, err, body)
+	}
+	if _, err := c.SetTrace(t.Context(), false); err != nil || body != `/v1/trace {"on":false}` {
+		t.Errorf("%v: %s", err, body)
+	}
+	for n, want := range map[int]error{403: ErrReadOnly, 409: ErrNotNow, 503: ErrRefused} {
+		code = n
+		if _, err := c.Elect(t.Context()); !errors.Is(err, want) || !strings.HasSuffix(err.Error(), ": why") {
+			t.Errorf("%d: %v", n, err)
+		}
+	}
+}
+
+// A trace is read until somebody has had enough, or the daemon ends.
+func TestTrace(t *testing.T) {
+	path := answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "{\"dir\":\"in\",\"kind\":\"poll\"}\n{\"dir\":\"out\"}\n")
+	})
+	var seen []Packet
+	err := NewClient(path).Trace(t.Context(), func(p Packet) error { seen = append(seen, p); return nil })
+	if !errors.Is(err, ErrNoDaemon) || len(seen) != 2 || seen[0].Kind != "poll" || seen[1].Direction != "out" {
+		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
 // An answer with fields that this program does not know yet is understood.
 func TestClientReadsNewerAnswers(t *testing.T) {
 	path := answering(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -17,7 +17,17 @@ const (
 	PathMembers = "/v1/members"
 	PathEvents  = "/v1/events"
 	PathNow     = "/v1/now"
+	PathVersion = "/v1/version"
 )
+
+// API counts what came to be within version 1: 1 had status, members, events and now; 2 has version, trace and the changes, too.
+const API = 2
+
+// Version is which program answers.
+type Version struct {
+	Program string `json:"program"` // as `meantime version` says
+	API     int    `json:"api"`     // what it can be asked: see the constant
+}
 
 // Refusal says why a request was not answered.
 type Refusal struct {
@@ -36,16 +46,20 @@ var _ Source = (*Client)(nil)
 
 // Status is how a node and its LAN do.
 type Status struct {
-	ID           string            `json:"id"`    // 16 hex digits
-	Role         string            `json:"role"`  // as configured: auto, slave or master
-	State        string            `json:"state"` // listening, gathering, keeping, following, joining, holdover, panic or holding
+	ID           string            `json:"id"`             // 16 hex digits
+	Name         string            `json:"name,omitempty"` // this host's: a label, never authority
+	Role         string            `json:"role"`           // as configured: auto, slave or master
+	State        string            `json:"state"`          // listening, gathering, keeping, following, joining, holdover, panic or holding
 	DryRun       bool              `json:"dry_run"`
 	Standing     string            `json:"standing,omitempty"`       // voter, newcomer, …
 	Master       string            `json:"master,omitempty"`         // its id
 	MasterAddr   string            `json:"master_address,omitempty"` // of another host than this
-	Lineage      string            `json:"lineage,omitempty"`        // of LAN time, since its founding
+	MasterName   string            `json:"master_name,omitempty"`
+	Lineage      string            `json:"lineage,omitempty"` // of LAN time, since its founding
 	Term         uint64            `json:"term"`
 	Round        uint32            `json:"round"`
+	Interval     Seconds           `json:"interval_s"`            // from poll to poll, at present
+	LastPoll     *Seconds          `json:"last_poll_s,omitempty"` // age of the last poll that was sent, or obeyed
 	Members      int               `json:"members"`
 	Voters       int               `json:"voters"`
 	Spread       *Seconds          `json:"spread_s,omitempty"` // largest minus smallest offset among the voters
@@ -54,6 +68,7 @@ type Status struct {
 	Frequency    float64           `json:"frequency_ppm"`      // correction of this oscillator
 	Scatter      *Seconds          `json:"scatter_s,omitempty"`
 	KernelStamps bool              `json:"kernel_stamps"`
+	Interference []string          `json:"interference"`  // other programs and hands at this clock; none: []
 	Key          string            `json:"key,omitempty"` // id of the key in force
 	KeysHeld     int               `json:"keys_held"`
 	Uptime       Seconds           `json:"uptime_s"`
@@ -64,6 +79,7 @@ type Status struct {
 // Member is one member of the LAN as the node that answers knows it. Only a master knows all, and their voices.
 type Member struct {
 	ID        string   `json:"id"`
+	Name      string   `json:"name,omitempty"` // a label, never authority
 	Self      bool     `json:"self"`
 	Master    bool     `json:"master"`
 	Address   string   `json:"address,omitempty"`
@@ -77,8 +93,9 @@ type Member struct {
 	Word      *Seconds `json:"own_bound_s,omitempty"`   // how far it may be off, by its own word
 	Frequency *float64 `json:"frequency_ppm,omitempty"` // correction of its oscillator
 	Priority  *int     `json:"priority,omitempty"`
-	Rounds    *int     `json:"rounds,omitempty"` // in which it was heard
-	Missed    *int     `json:"missed,omitempty"` // the last so many
+	Rounds    *int     `json:"rounds,omitempty"`  // in which it was heard
+	Missed    *int     `json:"missed,omitempty"`  // the last so many
+	Heard     *Seconds `json:"heard_s,omitempty"` // age of its last answer
 }
 
 // Members are the members, the node that answers first.
@@ -90,6 +107,7 @@ type Members struct {
 
 // Event is something that happened: a change of state, an election, a step, a disturbance.
 type Event struct {
+	N     uint64            `json:"n"`     // counts up from 1, since the daemon's start
 	At    time.Time         `json:"at"`    // by the host's clock, as it stood; in a dry run, too
 	Level string            `json:"level"` // INFO or WARN
 	Text  string            `json:"text"`

@@ -86,7 +86,9 @@ type departure struct {
 }
 
 func newLeader(now, interval time.Duration) *leader {
-	return &leader{interval: interval, phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never}
+	return &leader{
+		interval: interval, phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never, reading: reading{at: -1},
+	}
 }
 
 func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt) }
@@ -148,6 +150,7 @@ func (n *Node) poll() {
 	}
 	l.departed = l.departed[:0]
 	n.seen.Polls++
+	l.reading.at = n.at.Now
 	h := n.header(l.seq, l.term)
 	l.token = n.send(Send{Data: body.Append(nil, h), Group: true}, n.key)
 	n.pollOthers(body, h)
@@ -227,6 +230,7 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	}
 	n.seen.Replies++
 	p.learn(h, r)
+	p.reading.at = n.at.Now
 	p.rotated = l.sum.Rate
 	p.addr = in.From
 	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
@@ -252,6 +256,7 @@ const mostWelcomes = 32
 // welcome notes a new face: a member that came, or came again after a restart. It has no vote.
 func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
 	*p = peer{id: h.Sender, start: h.Start, former: p.start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
+	p.reading.at = -1
 	n.lead.fresh++
 	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && h.Lineage == n.lead.lineage {
 		p.standing = netproto.StandingVoter

@@ -44,13 +44,15 @@ type Member struct {
 	Rate     float64           // fractional: the correction of its oscillator
 	Word     time.Duration     // how far from LAN time it may be by its own word; negative where unknown
 	Priority uint8
-	Rounds   int // heard since it came
-	Missed   int // rounds in a row in which it was not heard
+	Rounds   int           // heard since it came
+	Missed   int           // rounds in a row in which it was not heard
+	Heard    time.Duration // moment of its last Reply, of a master of its last proof; negative where there was none, and of the node itself
 	Key      uint32
 }
 
 // reading is what the last round said of a member.
 type reading struct {
+	at     time.Duration // last heard; of the master itself: when it sent its last poll
 	voice  Voice
 	seen   bool
 	sample berkeley.Sample // Offset is its timescale's from LAN time
@@ -117,7 +119,7 @@ func (n *Node) voiceless(p *peer) Voice {
 func (n *Node) Members() []Member {
 	rate, residual := n.steering()
 	self := Member{
-		ID: n.cfg.ID, Self: true, Master: n.lead != nil, Standing: n.standing, Rate: rate, Residual: time.Duration(residual), Word: -1,
+		ID: n.cfg.ID, Self: true, Master: n.lead != nil, Standing: n.standing, Rate: rate, Residual: time.Duration(residual), Word: -1, Heard: -1,
 		Priority: n.cfg.Priority, Rounds: int(n.rounds), Key: n.key,
 	}
 	if _, ok := n.servo.Heard(); ok {
@@ -126,7 +128,7 @@ func (n *Node) Members() []Member {
 	if n.lead == nil {
 		members := []Member{self}
 		if m := n.follow.master; m != nil {
-			members = append(members, Member{ID: m.id, Master: true, Addr: m.addr, Word: -1})
+			members = append(members, Member{ID: m.id, Master: true, Addr: m.addr, Word: -1, Heard: m.heard})
 		}
 		return members
 	}
@@ -136,6 +138,7 @@ func (n *Node) Members() []Member {
 		members = append(members, p.reading.fill(Member{
 			ID: p.id, Addr: p.addr, Standing: p.standing, Rate: p.rate, Residual: time.Duration(p.residual),
 			Word: time.Duration(p.bound), Priority: p.priority, Rounds: p.rounds, Missed: p.missed, Key: p.key,
+			Heard: p.reading.at,
 		}))
 	}
 	return members

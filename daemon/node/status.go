@@ -40,6 +40,8 @@ type Status struct {
 	Bound    time.Duration // of the timescale; negative where unknown
 	Scatter  time.Duration // scatter of the rounds about the fitted line
 	Fitted   bool
+	Interval time.Duration            // from poll to poll, at present
+	LastPoll time.Duration            // moment of the last poll that was sent, or proved to be of the master obeyed; negative before
 	Kernel   bool                     // the last exchange was stamped by kernels at both ends, each way
 	Key      uint32                   // under which a master here sends: this node, or the one obeyed; 0 = the null key
 	Held     [netproto.MaxKeys]uint32 // the keys that this node holds, newest first, 0 = none
@@ -54,6 +56,7 @@ func (n *Node) Status() Status {
 	s := Status{
 		ID: n.cfg.ID, Role: n.cfg.Role, Dry: n.cfg.Dry, Standing: n.standing, Lineage: n.lineage, Term: n.term,
 		Rate: rate, Residual: time.Duration(residual), Bound: -1, Scatter: time.Duration(n.servo.RMS()),
+		Interval: n.cfg.Interval, LastPoll: -1,
 		Key: n.key, Held: n.held(), Fitted: n.servo.Fitted(), Drops: n.drops, Traffic: n.seen,
 	}
 	if _, ok := n.servo.Heard(); ok {
@@ -72,7 +75,7 @@ func (n *Node) Status() Status {
 
 func (l *leader) fill(s *Status) {
 	s.Master, s.Seq, s.Members, s.Voters, s.Spread = s.ID, l.seq, len(l.peers)+1, l.voters, time.Duration(l.spread)
-	s.State = StateKeeping
+	s.State, s.Interval, s.LastPoll = StateKeeping, l.interval, l.reading.at
 	switch l.phase {
 	case netproto.PhaseGathering:
 		s.State = StateGathering
@@ -94,7 +97,7 @@ func (f *follower) fill(s *Status, synced bool) {
 		s.State = StateListening
 		return
 	}
-	s.Master, s.Seq = f.master.id, f.master.seq
+	s.Master, s.Seq, s.Interval, s.LastPoll = f.master.id, f.master.seq, f.master.interval, f.master.heard
 	s.Kernel = f.master.kernel && f.master.then.kernel
 	switch {
 	case f.holdover:
