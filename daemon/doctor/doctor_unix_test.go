@@ -97,6 +97,11 @@ var ill = []struct {
 	{"daemon", Fail, "service restart", func(_ *testing.T, h *host) { h.answers("", control.ErrRefused) }},
 	{"daemon", Warn, "holdover.*the master is silent", func(_ *testing.T, h *host) { h.answers("holdover", nil) }},
 	{"daemon", Fail, "panic.*panic limits", func(_ *testing.T, h *host) { h.answers("panic", nil) }},
+	{"daemon", Warn, "others at its clock: chronyd >> end it", func(_ *testing.T, h *host) {
+		h.Status = func(context.Context) (control.Status, error) {
+			return control.Status{State: "following", Interference: []string{"chronyd"}}, nil
+		}
+	}},
 	{"daemon", Skip, "control is empty", func(_ *testing.T, h *host) { h.Config.Control = "" }},
 
 	{"time daemons", Fail, "chronyd sets this clock >> stop chronyd; two", func(_ *testing.T, h *host) { h.beside("chronyd") }},
