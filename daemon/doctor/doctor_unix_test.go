@@ -97,6 +97,11 @@ var ill = []struct {
 	{"daemon", Fail, "service restart", func(_ *testing.T, h *host) { h.answers("", control.ErrRefused) }},
 	{"daemon", Warn, "holdover.*the master is silent", func(_ *testing.T, h *host) { h.answers("holdover", nil) }},
 	{"daemon", Fail, "panic.*panic limits", func(_ *testing.T, h *host) { h.answers("panic", nil) }},
+	{"daemon", Warn, "others at its clock: chronyd >> end it", func(_ *testing.T, h *host) {
+		h.Status = func(context.Context) (control.Status, error) {
+			return control.Status{State: "following", Interference: []string{"chronyd"}}, nil
+		}
+	}},
 	{"daemon", Skip, "control is empty", func(_ *testing.T, h *host) { h.Config.Control = "" }},
 
 	{"time daemons", Fail, "chronyd sets this clock >> stop chronyd; two", func(_ *testing.T, h *host) { h.beside("chronyd") }},
@@ -500,6 +505,35 @@ func TestHere(t *testing.T) {
 	}
 	if m.Config.Address != netip.MustParseAddrPort("239.255.52.5:10525") || !m.exists("/") {
 		t.Errorf("address %v, root: %v", m.Config.Address, m.exists("/"))
+	}
+}
+
+// TestFlood: whatever comes in, in whatever number, the report stays one that can be read.
+func TestFlood(t *testing.T) {
+	for name, insecure := range map[string]bool{"keys": false, "masters": true} {
+		h := newHost(t)
+		if insecure {
+			h.rings = nil
+		}
+		var flood []udp.Packet
+		for i := range 300 {
+			h.hears(t, netproto.ID(i+1), byte(i%250), "", func(p *netproto.Header) { p.Lineage = uint64(i) })
+			if insecure {
+				h.hears(t, netproto.ID(i+1), 0, "", nil)
+			}
+			h.lan[0].From = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 1)
+			flood = append(flood, h.lan[0])
+		}
+		h.lan = flood
+		said := 0
+		for _, f := range examine(t, h).Findings {
+			if said += count(f.Check == "masters heard"); len(f.Subject) > 100 {
+				t.Errorf("%s: %s", name, f.Subject)
+			}
+		}
+		if said < most || said > 2*most {
+			t.Errorf("%s: %d lines", name, said)
+		}
 	}
 }
 

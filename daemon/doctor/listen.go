@@ -83,10 +83,15 @@ func listen(conn Conn, ring *netproto.Ring) (h heard) {
 	}
 }
 
+// most is how many masters, reasons, and senders for a reason are noted: a flood comes from any number of them.
+const most = 16
+
 // refuse notes a sender whose packets a daemon would drop, once for each reason.
 func (h *heard) refuse(why string, from netip.Addr) {
-	const most = 64 // a flood comes from any number of addresses
 	if h.refused[why] == nil {
+		if len(h.reasons) == most {
+			return
+		}
 		h.reasons = append(h.reasons, why)
 	}
 	if list := h.refused[why]; len(list) < most && !slices.Contains(list, from.String()) {
@@ -98,7 +103,9 @@ func (h *heard) refuse(why string, from netip.Addr) {
 func (h *heard) poll(header netproto.Header, poll netproto.Poll, p udp.Packet) {
 	at := slices.IndexFunc(h.masters, func(m master) bool { return m.id == header.Sender })
 	if at < 0 {
-		at = len(h.masters)
+		if at = len(h.masters); at == most {
+			return
+		}
 		h.masters = append(h.masters, master{id: header.Sender})
 	}
 	last := &h.masters[at]

@@ -146,7 +146,7 @@ func checkDaemon(ctx context.Context, m *Machine) []Finding {
 	case m.Config.Control == "":
 		return []Finding{skip("", "no daemon can be asked: control is empty in the configuration")}
 	case errors.Is(err, control.ErrForbidden):
-		return []Finding{skip("run it as root", "this user may not ask at %s", m.Config.Control)}
+		return []Finding{skip("run it as root, or as a member of control_group", "this user may not ask at %s", m.Config.Control)}
 	case errors.Is(err, control.ErrNoDaemon):
 		problem, _ := told(err, "")
 		return []Finding{warn("`meantime service start`, or see what `meantime service logs` says", "%s", problem)}
@@ -166,8 +166,12 @@ func checkDaemon(ctx context.Context, m *Machine) []Finding {
 	if s.DryRun {
 		text += " (a dry run)"
 	}
+	list := []Finding{pass("%s (%s)", text, filepath.ToSlash(m.Config.Control))}
 	if bad, ok := states[s.State]; ok {
-		return []Finding{found(bad.verdict, bad.advice, "%s", []any{text})}
+		list[0] = found(bad.verdict, bad.advice, "%s", []any{text})
 	}
-	return []Finding{pass("%s (%s)", text, filepath.ToSlash(m.Config.Control))}
+	for _, what := range s.Interference {
+		list = append(list, warn("end it, or whatever starts it: `meantime events` tells when", "it sees others at its clock: %s", what))
+	}
+	return list
 }
