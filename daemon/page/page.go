@@ -14,7 +14,7 @@ import (
 var (
 	//go:embed index.html
 	index string
-	//go:embed page.css page.js icon.svg uplot/uPlot.iife.min.js uplot/uPlot.min.css
+	//go:embed page.css page.js icon.svg uplot/uPlot.iife.min.js uplot/uPlot.min.css uplot/LICENSE
 	files     embed.FS
 	indexPage = template.Must(template.New("index").Funcs(template.FuncMap{"blank": func() row { return row{} }}).Parse(index))
 )
@@ -24,7 +24,7 @@ var (
 var media = map[string]string{
 	"page.css": "text/css; charset=utf-8", "uplot/uPlot.min.css": "text/css; charset=utf-8",
 	"page.js": "text/javascript; charset=utf-8", "uplot/uPlot.iife.min.js": "text/javascript; charset=utf-8",
-	"icon.svg": "image/svg+xml",
+	"icon.svg": "image/svg+xml", "uplot/LICENSE": "text/plain; charset=utf-8", // which wants to go with every copy
 }
 
 // The paths of the page, beside those of the files.
