@@ -7,19 +7,25 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
-	"mime"
 	"net/http"
-	"path"
 )
 
 // Whatever comes from the LAN, such as a host's name, is hostile: html/template writes it here, and page.js as textContent.
 var (
 	//go:embed index.html
 	index string
-	//go:embed page.css page.js icon.svg uplot/uPlot.iife.min.js uplot/uPlot.min.css
+	//go:embed page.css page.js icon.svg uplot/uPlot.iife.min.js uplot/uPlot.min.css uplot/LICENSE
 	files     embed.FS
 	indexPage = template.Must(template.New("index").Funcs(template.FuncMap{"blank": func() row { return row{} }}).Parse(index))
 )
+
+// media are the files and their types. The system's own table, which package mime asks, may say anything, and a browser takes no script
+// that is none by its type.
+var media = map[string]string{
+	"page.css": "text/css; charset=utf-8", "uplot/uPlot.min.css": "text/css; charset=utf-8",
+	"page.js": "text/javascript; charset=utf-8", "uplot/uPlot.iife.min.js": "text/javascript; charset=utf-8",
+	"icon.svg": "image/svg+xml", "uplot/LICENSE": "text/plain; charset=utf-8", // which wants to go with every copy
+}
 
 // The paths of the page, beside those of the files.
 const (
@@ -49,8 +55,8 @@ func Handler(h *History) http.Handler {
 	mux.HandleFunc("GET "+pathIndex+"{$}", h.serveIndex)
 	mux.HandleFunc("GET "+pathHistory, h.serveHistory)
 	mux.HandleFunc("GET "+pathLive, h.serveLive)
-	for _, name := range []string{"page.css", "page.js", "icon.svg", "uplot/uPlot.iife.min.js", "uplot/uPlot.min.css"} {
-		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, _ *http.Request) { serveFile(w, name) })
+	for name, media := range media {
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, _ *http.Request) { serveFile(w, name, media) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range fences {
@@ -60,14 +66,14 @@ func Handler(h *History) http.Handler {
 	})
 }
 
-// serveFile answers with an embedded file.
-func serveFile(w http.ResponseWriter, name string) {
+// serveFile answers with an embedded file of a media type.
+func serveFile(w http.ResponseWriter, name, media string) {
 	text, err := files.ReadFile(name)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	answer(w, mime.TypeByExtension(path.Ext(name)), text)
+	answer(w, media, text)
 }
 
 // serveIndex answers with the page itself.
