@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/term"
@@ -69,8 +70,35 @@ func (u *ui) terminal() bool {
 	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
+// screen is where results go. A screen of a given width, a file or a pipe has no end to the right.
+func (u *ui) screen() screen {
+	s := screen{ascii: asciiLetters(os.Getenv)}
+	if !u.terminal() {
+		return s
+	}
+	s.colour = os.Getenv("NO_COLOR") == ""
+	if width, height, err := term.GetSize(int(u.stdout.(*os.File).Fd())); err == nil {
+		s.width, s.height = width, height
+	}
+	if columns, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && columns > 0 {
+		s.width = columns
+	}
+	return s
+}
+
+// waiting tells that answers are missing for a while: in place of the last one, or where it is in nobody's way.
+func (u *ui) waiting(err error, inPlace bool) {
+	line := strings.Join(u.screen().wrap(err.Error()+": asking again", 0), "\n")
+	if inPlace {
+		u.redraw(line + "\n")
+		return
+	}
+	fmt.Fprintln(u.stderr, "meantime: "+line)
+}
+
 // redraw replaces the text that the last redraw wrote.
 func (u *ui) redraw(text string) {
+	text = u.screen().fit(text)
 	if u.drawn > 0 {
 		fmt.Fprintf(u.stdout, "\x1b[%dA\x1b[J", u.drawn) // so many lines up, then clear to the end of the screen
 	}
