@@ -22,16 +22,17 @@ import (
 
 // Exit codes. They are part of the command's contract: scripts and service managers rely on them.
 const (
-	exitOK          = 0 // done
-	exitFailed      = 1 // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
-	exitUsage       = 2 // a flag or a command that does not exist, or a flag's value that cannot be taken
-	exitConfig      = 3 // the configuration file or the key file cannot be read or has problems
-	exitPermission  = 4 // not allowed to set the clock, to change the services of the system, or to ask the daemon
-	exitNetwork     = 5 // a network interface or a socket cannot be used
-	exitClockHeld   = 6 // another program on this host steers the clock, uses the state directory, or answers at the control socket
-	exitInsecure    = 7 // refused to obey packets that nothing authenticates: there is no key
-	exitUnsupported = 8 // this operating system has no clock that can be steered, or no service manager that is known
-	exitNoDaemon    = 9 // no daemon answers at the control socket, or it cannot answer this
+	exitOK          = 0  // done
+	exitFailed      = 1  // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
+	exitUsage       = 2  // a flag or a command that does not exist, or a flag's value that cannot be taken
+	exitConfig      = 3  // the configuration file or the key file cannot be read or has problems
+	exitPermission  = 4  // not allowed to set the clock, to change the services of the system, or to ask the daemon
+	exitNetwork     = 5  // a network interface or a socket cannot be used
+	exitClockHeld   = 6  // another program on this host steers the clock, uses the state directory, or answers at the control socket
+	exitInsecure    = 7  // refused to obey packets that nothing authenticates: there is no key
+	exitUnsupported = 8  // this operating system has no clock that can be steered, or no service manager that is known
+	exitNoDaemon    = 9  // no daemon answers at the control socket, or it cannot answer this
+	exitUnsynced    = 10 // wait-sync: not synchronised in the time that was given; now: LAN time is not known
 )
 
 // exitCodes says the same to users: the help topic exit-codes prints it.
@@ -50,7 +51,9 @@ var exitCodes = []struct {
 		"or uses the state directory, or answers at the control socket"},
 	{exitInsecure, "refused to obey packets that nothing authenticates: there is no key"},
 	{exitUnsupported, "this operating system has no clock that can be steered; service: no service manager runs here that meantime knows"},
-	{exitNoDaemon, "no daemon answers at the control socket, or it cannot answer what it was asked"},
+	{exitNoDaemon, "no daemon answers at the control socket, or it cannot answer what it was asked; " +
+		"wait-sync: nor does anybody else keep the clock"},
+	{exitUnsynced, "wait-sync: the clock is not synchronised well enough, and the time is over; now: LAN time is not known yet"},
 }
 
 // errConfigFile is an error of this command itself, for the table below.
@@ -79,6 +82,8 @@ var outcomes = []struct {
 	{same(control.ErrUnknown), exitNoDaemon},
 	{same(control.ErrRefused), exitNoDaemon},
 	{same(control.ErrForbidden), exitPermission},
+	{same(daemon.ErrNotSynchronised), exitUnsynced},
+	{same(errNoLANTime), exitUnsynced},
 	{same(service.ErrNoManager), exitUnsupported},
 }
 
@@ -236,7 +241,7 @@ func exitCodeTopic() *cobra.Command {
 	var text strings.Builder
 	text.WriteString("What the exit code of meantime says:\n\n")
 	for _, e := range exitCodes {
-		fmt.Fprintf(&text, "  %d  %s\n", e.code, e.meaning)
+		fmt.Fprintf(&text, "  %2d  %s\n", e.code, e.meaning)
 	}
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: text.String()}
 }

@@ -19,7 +19,7 @@ func newNowCommand(out *ui) *cobra.Command {
 		use: "now", short: "Show LAN time as an interval that contains it",
 		long: `Show LAN time as an interval that contains it: earliest, best, latest; and what this host's clock showed at the same instant.
 
-Exit code 1 says that LAN time is not known; then only the host's own clock is shown.`,
+Exit code 10 says that LAN time is not known; then only the host's own clock is shown.`,
 		example: "  meantime now\n  meantime now --json | jq -r .best",
 		ask:     func(c *control.Client, ctx context.Context) (control.Now, error) { return c.Now(ctx) },
 		show:    showNow,
