@@ -74,15 +74,16 @@ type Config struct {
 	Servo         Servo         // ServoFit or ServoPhaseOnly
 	Beside        bool          // whether a real clock is steered although another time daemon runs on the host
 
-	Priority uint8    // rank in elections, the higher the sooner master; 0 = never master
-	Trusted  []string // ids of the only nodes that may be master, 16 hex digits each; nil = any
-	Excluded []string // ids of nodes whose packets are dropped, 16 hex digits each
-	KeyFile  string   // absolute path of the file with the LAN's keys
-	Insecure bool     // whether packets are neither authenticated nor expected to be, even with a real clock
-	StateDir string   // absolute path of the folder that keeps id, term and drift over restarts
-	Control  string   // absolute path of the socket that `meantime status` and its like ask; "" = none
-	User     string   // Linux: the account that root goes on as; "" = root stays root
-	Confine  bool     // whether the process gives up, once it has started, what it does not need
+	Priority     uint8    // rank in elections, the higher the sooner master; 0 = never master
+	Trusted      []string // ids of the only nodes that may be master, 16 hex digits each; nil = any
+	Excluded     []string // ids of nodes whose packets are dropped, 16 hex digits each
+	KeyFile      string   // absolute path of the file with the LAN's keys
+	Insecure     bool     // whether packets are neither authenticated nor expected to be, even with a real clock
+	StateDir     string   // absolute path of the folder that keeps id, term and drift over restarts
+	Control      string   // absolute path of the socket that `meantime status` and its like ask; "" = none
+	ControlGroup string   // not on Windows: the group whose members may ask there; "" = the service's own
+	User         string   // Linux: the account that root goes on as; "" = root stays root
+	Confine      bool     // whether the process gives up, once it has started, what it does not need
 
 	Log Log
 
@@ -126,6 +127,7 @@ func Default() Config {
 		KeyFile:       defaultKeyFile(runtime.GOOS),
 		StateDir:      defaultStateDir(runtime.GOOS),
 		Control:       defaultControl(runtime.GOOS),
+		ControlGroup:  "meantime-view",
 		User:          "meantime",
 		Confine:       true,
 		Log:           Log{Level: slog.LevelInfo, Format: LogText},

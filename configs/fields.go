@@ -65,7 +65,8 @@ var fields = []field{
 	toggle("insecure", func(c *Config) *bool { return &c.Insecure }),
 	words("state_dir", func(c *Config) *string { return &c.StateDir }, checkPath(defaultStateDir(runtime.GOOS), "folder")),
 	words("control", func(c *Config) *string { return &c.Control }, checkControl),
-	words("user", func(c *Config) *string { return &c.User }, checkUser),
+	words("control_group", func(c *Config) *string { return &c.ControlGroup }, checkAccount("group")),
+	words("user", func(c *Config) *string { return &c.User }, checkAccount("user")),
 	toggle("confine", func(c *Config) *bool { return &c.Confine }),
 
 	level("log.level", func(c *Config) *slog.Level { return &c.Log.Level }),
@@ -261,12 +262,14 @@ func checkControl(path string) *fault {
 	return checkPath(defaultControl(runtime.GOOS), "socket")(path)
 }
 
-// checkUser takes the name of an account, or none.
-func checkUser(name string) *fault {
-	if unprintable(name) || strings.ContainsAny(name, " :/") {
-		return &fault{quote(name) + " is not the name of a user", "the name of an account, or \"\" for none"}
+// checkAccount returns a check of the name of a user or group, or none.
+func checkAccount(of string) func(string) *fault {
+	return func(name string) *fault {
+		if unprintable(name) || strings.ContainsAny(name, " :/") {
+			return &fault{quote(name) + " is not the name of a " + of, "the name of a " + of + ", or \"\" for none"}
+		}
+		return nil
 	}
-	return nil
 }
 
 func checkTrace(path string) *fault {

@@ -128,7 +128,7 @@ func TestParseProblems(t *testing.T) {
 		{"group space", `group: "a "`, `f:1: group: "a " begins or ends with a space; write "a"`},
 		{"group control", `group: "a\tb"`, `f:1: group: "a\tb" holds characters that cannot be printed; write letters, digits and dashes`},
 		{"state_dir relative", "state_dir: state", `f:1: state_dir: "state" is not an absolute path; write the whole path, such as ` + here},
-		{"user with a space", "user: the clock", `f:1: user: "the clock" is not the name of a user; write the name of an account, or "" for none`},
+		{"user with a space", "user: the clock", `f:1: user: "the clock" is not the name of a user; write the name of a user, or "" for none`},
 		{"confine", "confine: no", `f:1: confine: "no" is a word here, not a switch; write false`},
 		{"key_file relative", "key_file: key", `f:1: key_file: "key" is not an absolute path; write the whole path, such as ` + defaultKeyFile(runtime.GOOS)},
 		{"key_file control", `key_file: "/a\0"`, `f:1: key_file: "/a\x00" holds characters that cannot be printed; write the path of a file`},

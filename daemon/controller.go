@@ -10,7 +10,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
@@ -32,15 +35,15 @@ const (
 	writeTime  = 10 * time.Second
 	// dialTime is how long a daemon that is there already may take to show it.
 	dialTime = time.Second
-	// socketMode lets the service's user and group in.
+	// socketMode lets the service's user in, and the group that may ask.
 	socketMode = 0o660
 )
 
 // ErrControlHeld says that another daemon answers at the control socket.
 var ErrControlHeld = errors.New("another meantime answers at this control socket")
 
-// controller answers programs on this host. It is opened before the process gives its rights up, and only reads: a copy of what the node
-// knows, made by the driver between two packets.
+// controller answers programs on this host. It is opened before the process gives its rights up. Whoever reads gets a copy of what the node
+// knows, made by the driver between two packets; whoever may change something has its wish carried out there.
 type controller struct {
 	listener net.Listener
 	log      *slog.Logger
@@ -54,8 +57,8 @@ func socketPath(cfg configs.Config) string {
 	return cfg.Control
 }
 
-// openController listens at a path; "" is nowhere. A socket that a dead daemon has left is replaced.
-func openController(path string, log *slog.Logger) (*controller, error) {
+// openController listens at a path; "" is nowhere. A socket that a dead daemon has left is replaced. The members of a group may ask there.
+func openController(path, group string, log *slog.Logger) (*controller, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -74,15 +77,49 @@ func openController(path string, log *slog.Logger) (*controller, error) {
 	if err != nil {
 		return nil, controlError(path, err)
 	}
-	if err := os.Chmod(path, socketMode); err != nil {
+	if err := errors.Join(admit(path, group, log), os.Chmod(path, socketMode)); err != nil {
 		return nil, errors.Join(controlError(path, err), l.Close())
 	}
-	return &controller{netutil.LimitListener(l, asksAtOnce), log}, nil
+	return &controller{netutil.LimitListener(callers{l}, asksAtOnce), log}, nil
 }
 
-// answersAt opens the socket at a path. The clock is kept without one where nobody has asked for it by name.
-func answersAt(path string, named bool, log *slog.Logger) (*controller, error) {
-	c, err := openController(path, log)
+// groupID is the number of a group, nobody where the service's own is to do: where none is named, or there is none of the default name.
+func groupID(name string) (int, error) {
+	if name == "" || runtime.GOOS == "windows" {
+		return nobody, nil
+	}
+	found, err := user.LookupGroup(name)
+	if err == nil {
+		return strconv.Atoi(found.Gid)
+	}
+	if _, unknown := errors.AsType[user.UnknownGroupError](err); unknown && name == configs.Default().ControlGroup {
+		return nobody, nil
+	}
+	return nobody, fmt.Errorf("control_group: %w (create it, or name another with control_group or --control-group)", err)
+}
+
+// admit hands the socket to the group whose members may ask. Who is neither root nor in it cannot: an ordinary user's dry run, say.
+func admit(path, group string, log *slog.Logger) error {
+	gid, err := groupID(group)
+	if err != nil || gid == nobody {
+		return err
+	}
+	err = os.Chown(path, -1, gid)
+	if errors.Is(err, fs.ErrPermission) && group == configs.Default().ControlGroup {
+		log.Info("its group may not ask: this process is not in it", "control_group", group)
+		return nil
+	}
+	return err
+}
+
+// named says whether somebody has said where this daemon is to be asked, or by whom.
+func named(cfg configs.Config) bool {
+	return cfg.Control != configs.Default().Control || cfg.ControlGroup != configs.Default().ControlGroup
+}
+
+// answersAt opens the socket of a configuration. The clock is kept without one where nobody has asked for it by name.
+func answersAt(cfg configs.Config, named bool, log *slog.Logger) (*controller, error) {
+	c, err := openController(socketPath(cfg), cfg.ControlGroup, log)
 	if err != nil && !named && !errors.Is(err, ErrControlHeld) {
 		log.Warn("nobody can ask how this node does", "err", err)
 		return nil, nil
@@ -137,8 +174,9 @@ func (c *controller) serve(ctx context.Context, a *answers) {
 		return
 	}
 	server := http.Server{
-		Handler: a.handler(), MaxHeaderBytes: headerSize, ReadTimeout: readTime, WriteTimeout: writeTime,
-		ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
+		Handler: onlyHere(a.handler()), MaxHeaderBytes: headerSize, ReadTimeout: readTime, WriteTimeout: writeTime,
+		ConnContext: withCaller,
+		ErrorLog:    slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() }) // whoever is being answered asks again
 	defer stop()
@@ -149,6 +187,7 @@ func (c *controller) serve(ctx context.Context, a *answers) {
 
 // answers are copies of what a node knows, for whoever asks: the control socket, in Go a control.Source.
 type answers struct {
+	driver  *driver
 	status  copies[control.Status]
 	members copies[control.Members]
 	events  copies[control.Events]
@@ -159,6 +198,7 @@ var _ control.Source = (*answers)(nil)
 
 func (d *driver) answers() *answers {
 	return &answers{
+		driver:  d,
 		status:  copies[control.Status]{driver: d, good: freshFor, make: d.statusAnswer},
 		members: copies[control.Members]{driver: d, good: freshFor, make: d.membersAnswer},
 		events:  copies[control.Events]{driver: d, good: freshFor, make: d.eventsAnswer},
@@ -179,8 +219,12 @@ func (a *answers) handler() http.Handler {
 	mux.Handle("GET "+control.PathMembers, &a.members)
 	mux.Handle("GET "+control.PathEvents, &a.events)
 	mux.Handle("GET "+control.PathNow, &a.now)
-	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "there is no "+r.URL.Path+" here")
+	mux.HandleFunc("GET "+control.PathVersion, func(w http.ResponseWriter, _ *http.Request) {
+		reply(w, control.Version{Program: Version, API: control.API})
+	})
+	a.driver.changes(mux)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, http.StatusNotFound, "there is no "+r.Method+" "+r.URL.Path+" here")
 	})
 	return mux
 }
@@ -239,6 +283,12 @@ func (c *copies[T]) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(body) // who asked may be gone
+}
+
+// reply answers with JSON.
+func reply(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value) // who asked may be gone
 }
 
 // refuse answers with an error.

@@ -38,12 +38,18 @@ func socketDir(t *testing.T) string {
 func controlled(t *testing.T) (socket string, m *member) {
 	t.Helper()
 	socket = filepath.Join(socketDir(t), "s")
-	c, err := openController(socket, slog.New(slog.DiscardHandler))
+	c, err := openController(socket, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return socket, serveController(t, socket, c)
+}
+
+// serveController has a lone master answer at an open socket until the test ends.
+func serveController(t *testing.T, socket string, c *controller) *member {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	m = memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
+	m := memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
 	m.start(ctx)
 	served := make(chan struct{})
 	go func() { defer close(served); c.serve(ctx, m.answers()) }()
@@ -60,7 +66,7 @@ func controlled(t *testing.T) (socket string, m *member) {
 			t.Error("the socket is there still")
 		}
 	})
-	return socket, m
+	return m
 }
 
 // What a LAN's nodes answer, through the client that everybody uses.
@@ -152,7 +158,7 @@ func TestControlSocketTaken(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	live, _ := controlled(t)
-	if _, err := openController(live, log); !errors.Is(err, ErrControlHeld) || !strings.Contains(err.Error(), live) {
+	if _, err := openController(live, "", log); !errors.Is(err, ErrControlHeld) || !strings.Contains(err.Error(), live) {
 		t.Errorf("beside a living one: %v", err)
 	}
 	if _, err := control.NewClient(live).Status(t.Context()); err != nil {
@@ -166,32 +172,32 @@ func TestControlSocketTaken(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
-	c, err := openController(dead, log)
+	c, err := openController(dead, "", log)
 	if err != nil {
 		t.Fatalf("in place of a dead one: %v", err)
 	}
 	_ = c.close()
 	file := filepath.Join(dir, "file")
 	put(t, file, "mine")
-	if _, err := openController(file, log); err == nil || !strings.Contains(err.Error(), "no socket") {
+	if _, err := openController(file, "", log); err == nil || !strings.Contains(err.Error(), "no socket") {
 		t.Errorf("in place of a file: %v", err)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "mine" {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
-	if _, err := openController(filepath.Join(file, "below"), log); err == nil || !strings.Contains(err.Error(), "control socket") {
+	if _, err := openController(filepath.Join(file, "below"), "", log); err == nil || !strings.Contains(err.Error(), "control socket") {
 		t.Errorf("below a file: %v", err)
 	}
-	if _, err := answersAt(filepath.Join(file, "below"), true, log); err == nil {
+	if _, err := answersAt(configs.Config{Control: filepath.Join(file, "below")}, true, log); err == nil {
 		t.Error("a named socket that cannot be had is no error")
 	}
-	if c, err := answersAt(filepath.Join(file, "below"), false, log); c != nil || err != nil {
+	if c, err := answersAt(configs.Config{Control: filepath.Join(file, "below")}, false, log); c != nil || err != nil {
 		t.Errorf("one that nobody has named: %v, %v", c, err)
 	}
-	if _, err := answersAt(live, false, log); !errors.Is(err, ErrControlHeld) {
+	if _, err := answersAt(configs.Config{Control: live}, false, log); !errors.Is(err, ErrControlHeld) {
 		t.Errorf("beside a living one that nobody has named: %v", err)
 	}
-	if c, err := openController("", log); c != nil || err != nil {
+	if c, err := openController("", "", log); c != nil || err != nil {
 		t.Errorf("nowhere: %v, %v", c, err)
 	}
 }
@@ -203,7 +209,7 @@ func TestControlRefuses(t *testing.T) {
 	for _, c := range []struct{ request, want string }{
 		{"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
 		{"GET /v2/status HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
-		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405"},
+		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "404"},
 		{"GET /v1/status HTTP/1.1\r\n\r\n", "400"},
 		{"nonsense\r\n\r\n", "400"},
 		{"GET /v1/status HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 3*headerSize) + "\r\n\r\n", "431"},

@@ -72,7 +72,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 		return err
 	}
 	defer func() { err = errors.Join(err, leave()) }()
-	answers, err := answersAt(socketPath(cfg), cfg.Control != configs.Default().Control, log)
+	answers, err := answersAt(cfg, named(cfg), log)
 	if err != nil {
 		return err
 	}

@@ -45,8 +45,14 @@ func goOnAs(cfg configs.Config, log *slog.Logger) error {
 			return fmt.Errorf("%w: giving it the folder: %w", confine.ErrAccount, err)
 		}
 	}
+	groups := []int{}
+	if viewers, err := groupID(cfg.ControlGroup); err != nil {
+		return err
+	} else if viewers != nobody {
+		groups = append(groups, viewers) // to hand the control socket to it
+	}
 	log.Info("going on as another user", "user", cfg.User, "uid", uid, "gid", gid)
-	return confine.Become(uid, gid)
+	return confine.Become(uid, gid, groups...)
 }
 
 // account are the ids of a user that is not root. Only where lookup knows that there is none is the error a user.UnknownUserError.

@@ -71,6 +71,8 @@ type driver struct {
 	gate    *gate
 	group   uint32
 	asks    chan func()
+	wishes  chan wish
+	answer  node.Answer   // to the wish under way
 	ended   chan struct{} // closed when run is over
 	queue   []node.Sent   // stamps to hand to the node
 	tokens  map[udp.Token]uint64
@@ -103,7 +105,7 @@ type driver struct {
 func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*driver, error) {
 	d := &driver{
 		clock: clock, link: l, log: log, gate: newGate(), group: cfg.Group,
-		asks: make(chan func()), ended: make(chan struct{}),
+		asks: make(chan func()), wishes: make(chan wish), ended: make(chan struct{}),
 		tokens: map[udp.Token]uint64{}, sendErr: limiter{every: time.Minute},
 		rings: make(chan *netproto.Ring), sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
 		otherSaid: limiter{every: 24 * time.Hour}, host: hostName(),
@@ -213,6 +215,8 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			err = d.handle(tick)
 		case ring := <-d.rings:
 			err = d.rekey(ring)
+		case w := <-d.wishes:
+			err = d.fulfil(w)
 		case ask := <-d.asks:
 			ask()
 			continue
@@ -396,6 +400,8 @@ func (d *driver) perform(e node.Effect) error {
 		d.state.newID(e.ID, d.log)
 	case node.NewTerm:
 		d.state.newTerm(e.Term, d.log)
+	case node.Answer:
+		d.answer = e
 	case node.Note:
 		logNote(d.log, e)
 		d.events.add(time.Now(), e)

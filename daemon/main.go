@@ -12,6 +12,9 @@ import (
 	"meantime/daemon/confine"
 )
 
+// Version is the program's, for whoever asks the daemon.
+var Version = "(devel)"
+
 // Main is Run for a process that does nothing else. Of root it becomes the service's user before anything is opened, and once all is, it
 // gives up for good what it does not need any more (configs.Config.Confine). Then it calls up.
 func Main(ctx context.Context, cfg configs.Config, log *slog.Logger, up func()) error {

@@ -232,6 +232,12 @@ func TestSysusersCreatesTheAccount(t *testing.T) {
 	if err != nil || !strings.Contains(string(accounts), "\nmeantime:") && !strings.HasPrefix(string(accounts), "meantime:") {
 		t.Errorf("no account in %q, %v", accounts, err)
 	}
+	groups, err := os.ReadFile(filepath.Join(root, "etc", "group"))
+	if err != nil || !slices.ContainsFunc(strings.Split(string(groups), "\n"), func(line string) bool {
+		return strings.HasPrefix(line, "meantime-view:") && strings.HasSuffix(line, ":meantime")
+	}) {
+		t.Errorf("no group with the service in it in %q, %v", groups, err)
+	}
 }
 
 // element is one of XML.

@@ -26,7 +26,7 @@ const (
 	exitFailed      = 1  // failed for another reason than those below; demo: the clocks did not agree; simulate: an invariant did not hold
 	exitUsage       = 2  // a flag or a command that does not exist, or a flag's value that cannot be taken
 	exitConfig      = 3  // the configuration file or the key file cannot be read or has problems
-	exitPermission  = 4  // not allowed to set the clock, to change the services of the system, or to ask the daemon
+	exitPermission  = 4  // not allowed to set the clock, to change the services of the system, or to ask the daemon or change what it does
 	exitNetwork     = 5  // a network interface or a socket cannot be used
 	exitClockHeld   = 6  // another program on this host steers the clock, uses the state directory, or answers at the control socket
 	exitInsecure    = 7  // refused to obey packets that nothing authenticates: there is no key
@@ -45,7 +45,7 @@ var exitCodes = []struct {
 		"simulate: an invariant did not hold"},
 	{exitUsage, "a command or a flag that does not exist, or a flag's value that cannot be taken"},
 	{exitConfig, "the configuration file or the key file cannot be read or has problems"},
-	{exitPermission, "not allowed to set the clock, to change the services of this system, or to ask the daemon"},
+	{exitPermission, "not allowed to set the clock, to change the services of this system, or to ask the daemon or change what it does"},
 	{exitNetwork, "a network interface or a socket cannot be used"},
 	{exitClockHeld, "another program on this host steers the clock already: a second meantime, or another time daemon; " +
 		"or uses the state directory, or answers at the control socket"},
@@ -84,6 +84,7 @@ var outcomes = []struct {
 	{same(control.ErrForbidden), exitPermission},
 	{same(daemon.ErrNotSynchronised), exitUnsynced},
 	{same(errNoLANTime), exitUnsynced},
+	{same(control.ErrReadOnly), exitPermission},
 	{same(service.ErrNoManager), exitUnsupported},
 }
 
@@ -162,7 +163,8 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
 		newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out), newClockCommand(out),
-		newServiceCommand(out), newWaitSyncCommand(out), newVersionCommand(out), newManualCommand(out), exitCodeTopic())
+		newServiceCommand(out), newWaitSyncCommand(out), newElectionCommand(out), newStepDownCommand(out),
+		newVersionCommand(out), newManualCommand(out), exitCodeTopic())
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {

@@ -18,6 +18,7 @@ var runDaemon = func(ctx context.Context, config configs.Config, host service.Ho
 	if host.Plain {
 		log = daemon.NewLogger(host.Log(slog.LevelInfo), config.Log)
 	}
+	daemon.Version = readBuild().Version
 	return daemon.Main(ctx, config, log, host.Ready)
 }
 
@@ -33,6 +34,7 @@ var runFlags = []struct {
 	{flag: "insecure", key: "insecure", usage: "use no key: obey packets that nothing authenticates", toggle: true},
 	{flag: "state-dir", key: "state_dir", usage: "`folder` for id, term and drift"},
 	{flag: "control", key: "control", usage: "`socket` at which this daemon can be asked how it does"},
+	{flag: "control-group", key: "control_group", usage: "`group` whose members may ask there, and change nothing"},
 	{flag: "user", key: "user", usage: "`account` that root goes on as, on Linux"},
 	{flag: "confine", key: "confine", usage: "give up what a started daemon does not need; --confine=false to debug it", toggle: true},
 	{flag: "log-level", key: "log.level", usage: "least severe `level` written: debug, info, warn or error"},

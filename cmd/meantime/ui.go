@@ -158,7 +158,9 @@ func hintFor(err error) string {
 	case errors.Is(err, control.ErrNoDaemon):
 		return "`meantime service status` shows whether it runs; --socket asks another one, at the path that it was given as control"
 	case errors.Is(err, control.ErrForbidden):
-		return "ask as root"
+		return "ask as root, or become a member of the group that may ask (control_group)"
+	case errors.Is(err, control.ErrReadOnly):
+		return "say it as root"
 	case errors.Is(err, control.ErrUnknown):
 		return "it is another version than this program: `meantime service restart` starts the one that is installed"
 	case errors.Is(err, sysclock.ErrUnsupported):

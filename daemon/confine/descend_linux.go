@@ -25,15 +25,16 @@ func IsRoot() bool {
 	return os.Geteuid() == 0 && err == nil && held
 }
 
-// Become starts this program again as an ordinary user that has the right to set the clock and no other. It returns only if that
-// failed. Starting again, and not merely going on, leaves nothing of root's in memory, and gives every thread the same rights.
-func Become(uid, gid int) error {
+// Become starts this program again as an ordinary user, in a group and in others, that has the right to set the clock and no other. It
+// returns only if that failed. Starting again, and not merely going on, leaves nothing of root's in memory, and gives every thread the
+// same rights.
+func Become(uid, gid int, others ...int) error {
 	if os.Getenv(descended) != "" || uid == 0 {
 		return fmt.Errorf("%w: it was tried and this is root still", ErrAccount)
 	}
 	for _, step := range []func() error{
 		func() error { return reduceBound(cap.GetProc(), cap.SYS_TIME) },
-		func() error { return cap.SetGroups(gid) }, // and no other
+		func() error { return cap.SetGroups(gid, others...) }, // and no more
 		func() error { return cap.SetUID(uid) },
 		func() error { return inherit(cap.SYS_TIME) },
 		noNewPrivs,

@@ -18,10 +18,14 @@ var (
 	ErrNoDaemon = errors.New("no meantime answers")
 	// ErrForbidden says that this user may not ask.
 	ErrForbidden = errors.New("not allowed to ask meantime")
+	// ErrReadOnly says that this user may ask, and not change anything.
+	ErrReadOnly = errors.New("not allowed to change what meantime does")
 	// ErrUnknown says that the daemon does not know what it was asked: it is another version than the program that asks.
 	ErrUnknown = errors.New("this meantime does not know the question")
 	// ErrRefused says that the daemon could not answer; the text says why.
 	ErrRefused = errors.New("meantime did not answer")
+	// ErrNotNow says that the daemon cannot do now what it was asked to; the text says why.
+	ErrNotNow = errors.New("meantime cannot do that now")
 )
 
 const (
@@ -65,12 +69,22 @@ func (c *Client) Now(ctx context.Context) (n Now, err error) {
 	return n, c.get(ctx, PathNow, &n)
 }
 
+// Version asks which version answers.
+func (c *Client) Version(ctx context.Context) (v Version, err error) {
+	return v, c.get(ctx, PathVersion, &v)
+}
+
 // get asks and decodes the answer into value.
 func (c *Client) get(ctx context.Context, path string, value any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://meantime"+path, nil)
 	if err != nil {
 		return err
 	}
+	return c.do(request, value)
+}
+
+// do sends a request and decodes the answer into value.
+func (c *Client) do(request *http.Request, value any) error {
 	answer, err := c.http.Do(request)
 	if err != nil {
 		return c.explain(err)
@@ -78,7 +92,7 @@ func (c *Client) get(ctx context.Context, path string, value any) error {
 	defer func() { _ = answer.Body.Close() }() // it was read
 	body := io.LimitReader(answer.Body, most)
 	if answer.StatusCode != http.StatusOK {
-		return refused(answer.StatusCode, body)
+		return c.refused(request, answer.StatusCode, body)
 	}
 	if err := json.NewDecoder(body).Decode(value); err != nil {
 		return fmt.Errorf("%w at %s in a way that this program understands: %w", ErrNoDaemon, c.socket, err)
@@ -109,13 +123,35 @@ func (c *Client) explain(err error) error {
 }
 
 // refused is the daemon's own word.
-func refused(code int, body io.Reader) error {
+func (c *Client) refused(request *http.Request, code int, body io.Reader) error {
 	var r Refusal
 	if err := json.NewDecoder(body).Decode(&r); err != nil || r.Error == "" {
 		r.Error = http.StatusText(code)
 	}
-	if code == http.StatusNotFound {
-		return fmt.Errorf("%w: %s", ErrUnknown, r.Error)
+	switch code {
+	case http.StatusNotFound, http.StatusMethodNotAllowed: // the latter of version 1 to every POST
+		return fmt.Errorf("%w: %s%s", ErrUnknown, r.Error, c.difference(request))
+	case http.StatusForbidden:
+		return fmt.Errorf("%w: %s", ErrReadOnly, r.Error)
+	case http.StatusConflict:
+		return fmt.Errorf("%w: %s", ErrNotNow, r.Error)
 	}
 	return fmt.Errorf("%w: %s", ErrRefused, r.Error)
+}
+
+// difference says which of the two is older, if that is known.
+func (c *Client) difference(request *http.Request) string {
+	if request.URL.Path == PathVersion {
+		return ""
+	}
+	switch v, err := c.Version(request.Context()); {
+	case errors.Is(err, ErrUnknown):
+		return ": this daemon is older than the program that asks"
+	case err != nil, v.API == API:
+		return ""
+	case v.API < API:
+		return fmt.Sprintf(": this daemon, %s, is older than the program that asks", v.Program)
+	default:
+		return fmt.Sprintf(": this daemon, %s, is newer than the program that asks", v.Program)
+	}
 }

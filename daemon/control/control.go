@@ -17,7 +17,17 @@ const (
 	PathMembers = "/v1/members"
 	PathEvents  = "/v1/events"
 	PathNow     = "/v1/now"
+	PathVersion = "/v1/version"
 )
+
+// API counts what came to be within version 1: 1 had status, members, events and now; 2 has version, trace and the changes, too.
+const API = 2
+
+// Version is which program answers.
+type Version struct {
+	Program string `json:"program"` // as `meantime version` says
+	API     int    `json:"api"`     // what it can be asked: see the constant
+}
 
 // Refusal says why a request was not answered.
 type Refusal struct {

@@ -81,6 +81,9 @@ func (w *Watch) Heard(now, interval time.Duration) {
 	w.draw()
 }
 
+// May says whether this node stands from now on.
+func (w *Watch) May(may bool) { w.may = may }
+
 // Successor notes whether the master names this node as its first successor.
 func (w *Watch) Successor(first bool) { w.first = first }
 

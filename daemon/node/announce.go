@@ -112,9 +112,7 @@ func (n *Node) successors() (ids [netproto.Successors]netproto.ID) {
 	for _, p := range n.lead.peers {
 		able := p.flags&netproto.FlagNeverMaster == 0 && n.trusted(p.id)
 		if able && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) {
-			candidates = append(candidates, election.Candidate{
-				ID: uint64(p.id), Priority: p.priority, Voter: p.voter(), Rounds: p.rounds,
-			})
+			candidates = append(candidates, p.rank())
 		}
 	}
 	for i, id := range election.Succession(candidates, netproto.Successors) {

@@ -2,8 +2,8 @@ package node
 
 import "net/netip"
 
-// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, Remember, NewID, NewTerm
-// or Note.
+// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, Remember, NewID, NewTerm,
+// Answer or Note.
 type Effect interface{ effect() }
 
 // Send wants a datagram sent and its transmit stamp brought back under Token.

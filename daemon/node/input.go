@@ -7,7 +7,8 @@ import (
 	"meantime/netproto"
 )
 
-// Input is what the outside tells a Node: a Packet, a Refused, a Sent, a Tick, a Suspended, a Foreign, a Keys or a Stop.
+// Input is what the outside tells a Node: a Packet, a Refused, a Sent, a Tick, a Suspended, a Foreign, a Keys, an Elect, a StepDown or a
+// Stop.
 type Input interface{ input() }
 
 // Packet is a received datagram.

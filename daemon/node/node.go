@@ -43,6 +43,7 @@ type Node struct {
 	jumped   bool // somebody else moved the clock since the last Reply
 	deaf     time.Duration
 	steerAt  time.Duration
+	rest     time.Duration // until when it does not stand, as an operator wished; never = it may
 
 	rememberAt time.Duration
 	double     double
@@ -71,7 +72,7 @@ func New(cfg Config, at Moment) (*Node, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, term: cfg.Term}
+	n := &Node{cfg: cfg, at: at, mayStep: cfg.MayStep, steerAt: never, rest: never, term: cfg.Term}
 	n.clock.start(at, cfg.Frequency)
 	n.servo = servo.New(at.Raw, at.Wall, cfg.Frequency, cfg.FrequencyError)
 	if cfg.PhaseOnly {
@@ -119,6 +120,10 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		if n.steers() { // what it wrote is written over
 			n.steerAt = at.Now
 		}
+	case Elect:
+		n.elect(in)
+	case StepDown:
+		n.stepDown(in)
 	case Stop:
 		n.resign(n.firstSuccessor())
 		n.rememberAt = at.Now
@@ -148,13 +153,14 @@ func (n *Node) startled() {
 // Deadline is when Handle wants a Tick if nothing else comes before.
 func (n *Node) Deadline() time.Duration {
 	if n.lead != nil {
-		return min(n.steerAt, n.lead.deadline())
+		return min(n.steerAt, n.rest, n.lead.deadline())
 	}
-	return min(n.steerAt, n.follow.deadline())
+	return min(n.steerAt, n.rest, n.follow.deadline())
 }
 
 // due does everything whose time has come.
 func (n *Node) due() {
+	n.rested()
 	if n.follow != nil {
 		n.followDue()
 	}

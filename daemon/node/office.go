@@ -11,9 +11,9 @@ import (
 // lives has answered, even if a poll or two were lost.
 const resumeRounds = 4
 
-// mayStand says whether this node ever stands for master.
+// mayStand says whether this node stands for master.
 func (n *Node) mayStand() bool {
-	return n.cfg.Role != RoleSlave && n.cfg.Priority > 0 && n.trusted(n.cfg.ID)
+	return !n.resting() && n.cfg.Role != RoleSlave && n.cfg.Priority > 0 && n.trusted(n.cfg.ID)
 }
 
 // trusted says whether a node may be master here.

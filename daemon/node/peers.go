@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"meantime/daemon/berkeley"
+	"meantime/daemon/election"
 	"meantime/netproto"
 )
 
@@ -92,4 +93,9 @@ func (t *table) get(id netproto.ID) (p *peer, fresh bool) {
 	p = &peer{id: id, standing: netproto.StandingNewcomer, slot: netproto.NoSlot}
 	*t = slices.Insert(*t, i, p)
 	return p, true
+}
+
+// rank is this peer's in elections.
+func (p *peer) rank() election.Candidate {
+	return election.Candidate{ID: uint64(p.id), Priority: p.priority, Voter: p.voter(), Rounds: p.rounds}
 }

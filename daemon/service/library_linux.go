@@ -179,9 +179,11 @@ func makeAccount(l *ledger) error {
 	if hasAccount(Name) {
 		return nil
 	}
-	line := "addgroup -S meantime; adduser -S -D -H -h /var/empty -s /sbin/nologin -G meantime -g 'meantime clock daemon' meantime"
+	line := "addgroup -S meantime-view; " +
+		"addgroup -S meantime; adduser -S -D -H -h /var/empty -s /sbin/nologin -G meantime -g 'meantime clock daemon' meantime"
 	if shadow() {
-		line = "groupadd -f -r meantime && useradd -r -M -d /var/empty -s /sbin/nologin -g meantime -c 'meantime clock daemon' meantime"
+		line = "groupadd -f -r meantime-view && " +
+			"groupadd -f -r meantime && useradd -r -M -d /var/empty -s /sbin/nologin -g meantime -c 'meantime clock daemon' meantime"
 	}
 	return l.do(line, quiet("sh", "-c", line), quiet(userdel(), Name))
 }
