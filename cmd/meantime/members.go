@@ -42,7 +42,7 @@ member's oscillator (frequency, ppm); how long ago it was heard. A narrow screen
 	}.command(out)
 }
 
-// odd are the members that do not vote, of those that anything is known of.
+// odd are the members that do not vote, of those that anything is known of, in order.
 func odd(members []control.Member) []control.Member {
 	part := []control.Member{}
 	for _, m := range members {
@@ -50,6 +50,7 @@ func odd(members []control.Member) []control.Member {
 			part = append(part, m)
 		}
 	}
+	slices.SortStableFunc(part, inOrder)
 	return part
 }
 
@@ -67,8 +68,7 @@ const nameWidth = 32
 
 // showMembers is a table of the members, and what they come to.
 func showMembers(a control.Members, on screen, oddOnly bool) string {
-	members := slices.Clone(a.Members)
-	slices.SortStableFunc(members, inOrder)
+	members := slices.SortedStableFunc(slices.Values(a.Members), inOrder)
 	columns := slices.Clone(memberColumns)
 	anyName := slices.ContainsFunc(members, func(m control.Member) bool { return m.Name != "" })
 	if !anyName {
@@ -115,8 +115,12 @@ func memberRow(m control.Member, on screen) row {
 	if on.width > 0 && utf8.RuneCountInString(who) > nameWidth {
 		who = string([]rune(who)[:nameWidth-1]) + "…"
 	}
+	id := m.ID
+	if m.Name == "" {
+		id = "" // it stands there already
+	}
 	r := row{cells: []string{
-		who, m.ID, cmp.Or(m.Address, unknownValue), short(m.Offset), short(m.Bound), short(m.Delay), short(m.Jitter), frequency,
+		who, id, cmp.Or(m.Address, unknownValue), short(m.Offset), short(m.Bound), short(m.Delay), short(m.Jitter), frequency,
 		short(m.Heard), voteWord(m),
 	}}
 	var remarks []string

@@ -153,7 +153,7 @@ func TestShowMembers(t *testing.T) {
 	want(t, showMembers(lanMembers, screen{}, false),
 		`member            id                address           offset  bound  delay  jitter  frequency  heard  votes  remarks
 ada               00000000000000a1  –                 -80ns   –      –      5ns     +0.500     –      yes    this host, master
-00000000000000a2  00000000000000a2  192.0.2.9:10526   2µs     –      –      –       –          300ms  yes
+00000000000000a2                    192.0.2.9:10526   2µs     –      –      –       –          300ms  yes
 cy                00000000000000a3  192.0.2.10:10526  1.5ms   31µs   60µs   –       -40.123    300ms  no     newcomer, being brought to LAN time
 3 members, 2 of them vote, within 2.08µs of each other; 1 does not: newcomer, being brought to LAN time.
 `)
