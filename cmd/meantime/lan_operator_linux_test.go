@@ -7,7 +7,9 @@ import (
 	"flag"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -343,4 +345,69 @@ func (l *liar) reply(h netproto.Header, p netproto.Poll, to netip.AddrPort, hear
 	packet := r.Append(nil, head)
 	l.ring.Seal(packet, l.ring.Newest())
 	_, _ = l.conn.WriteToUDPAddrPort(packet, to)
+}
+
+// TestLANHammered: a hundred clients that ask the master and the slaves without a pause do not move the clocks.
+func TestLANHammered(t *testing.T) {
+	t.Parallel()
+	const settle, span, clients = 16 * time.Second, 6 * time.Second, 100
+	// Nothing is to be noticed; a shared machine, on which clients and daemons take all there is, may be this many times worse.
+	const factor = 10
+	takes(t, time.Minute)
+	b := enter(t, 2*time.Minute)
+	if b == nil {
+		return
+	}
+	var sockets []string
+	for i := range lanPPM {
+		sockets = append(sockets, filepath.Join(os.TempDir(), fmt.Sprintf("hammered%d.sock", i)))
+	}
+	var nodes []*process
+	for i, h := range b.lan(len(lanPPM)) {
+		nodes = append(nodes, h.run("", "--insecure", "--poll", "500ms", "--role", []string{"master", "slave", "slave"}[i], "--control", sockets[i],
+			"--virtual-offset", lanOffsets[i], "--virtual-frequency", fmt.Sprintf("%gppm", lanPPM[i])))
+	}
+	time.Sleep(settle)
+	from, idle := rawNow(t), cpuTime(t, nodes)
+	answered := hammer(t, clients, span, sockets, []string{control.PathStatus, control.PathMembers, control.PathEvents, control.PathNow})
+	to, busy := rawNow(t), cpuTime(t, nodes)
+	time.Sleep(time.Second)
+	stopAll(t, nodes...)
+	all := readMoments(t, nodes...)
+	before, during := all.between(from-int64(span), from).figures(), all.between(from, to).figures()
+	t.Logf("%d clients, %.0f answers a second of %d daemons, %.0f %% of a processor: before %v; during %v; ratio of medians %.2f", clients,
+		float64(answered)/span.Seconds(), len(nodes), 100*(busy-idle).Seconds()/span.Seconds(), before, during, float64(during.median)/float64(before.median))
+	if answered < clients || before.instants == 0 || during.instants == 0 {
+		t.Errorf("%d answers, %d and %d instants: nothing was tested", answered, before.instants, during.instants)
+	}
+	if during.median > factor*max(before.median, apartNoise) {
+		t.Errorf("while it was asked, the LAN disagreed by %v, before by %v", during.median, before.median)
+	}
+}
+
+// hammer has clients ask for all paths at all sockets, one after the other, for a while, and counts the answers.
+func hammer(t *testing.T, clients int, span time.Duration, sockets, paths []string) (answered int64) {
+	var count atomic.Int64
+	var all sync.WaitGroup
+	end := time.Now().Add(span)
+	for i := range clients {
+		all.Go(func() {
+			dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "unix", sockets[i%len(sockets)])
+			}
+			client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+			for n := i; time.Now().Before(end); n++ {
+				answer, err := client.Get("http://localhost" + paths[n%len(paths)])
+				if err != nil {
+					continue // a connection that is refused is no answer
+				}
+				if _, err := io.Copy(io.Discard, answer.Body); err == nil && answer.StatusCode == http.StatusOK {
+					count.Add(1)
+				}
+				_ = answer.Body.Close()
+			}
+		})
+	}
+	all.Wait()
+	return count.Load()
 }

@@ -153,6 +153,10 @@ func newRootCommand(out *ui) *cobra.Command {
 		Short: "Keep the clocks of a LAN on one common time",
 		Long: `meantime keeps every machine of a LAN on one common time, with no reference from outside:
 one master polls, every slave answers, and all of them, the master too, follow the mean.`,
+		Example: "  meantime demo                # a LAN of virtual clocks on this host: five nodes, half a minute\n" +
+			"  meantime run --dry-run       # take part on a virtual clock, as an ordinary user\n" +
+			"  meantime service install     # have it started at every boot\n" +
+			"  meantime status              # does the LAN agree?",
 		Version:       readBuild().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -161,16 +165,28 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetOut(out.stdout)
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
-		newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out), newClockCommand(out),
-		newServiceCommand(out), newWaitSyncCommand(out), newElectionCommand(out), newStepDownCommand(out),
-		newVersionCommand(out), newManualCommand(out), exitCodeTopic())
+	addGrouped(root, "Daily use", newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out),
+		newWaitSyncCommand(out), newElectionCommand(out), newStepDownCommand(out))
+	addGrouped(root, "Service", newRunCommand(), newServiceCommand(out))
+	addGrouped(root, "Keys and configuration", newKeyCommand(out), newConfigCommand(out), newClockCommand(out))
+	addGrouped(root, "Try out", newDemoCommand(), newSimulateCommand(out))
+	root.AddCommand(newVersionCommand(out), newManualCommand(out), exitCodeTopic())
+	exemplify(root)
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		group(completion) // cobra's own takes any word after it for a request for help
 	}
 	return root
+}
+
+// addGrouped adds commands under a title of their own in the help.
+func addGrouped(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title + ":"})
+	for _, c := range commands {
+		c.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 // group makes a command of one that only holds others: alone it shows its help, and a wrong word is an error.

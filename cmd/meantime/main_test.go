@@ -173,7 +173,7 @@ func TestFailVoice(t *testing.T) {
 		{usageError{errors.New("what?"), "meantime run"}, "meantime: what?\nmeantime: hint: `meantime run --help` shows what can be written\n"},
 		{configs.Problems{{File: "f", Line: 1, Key: "k", What: "w", Write: "x"}, {File: "f", Line: 2, What: "y", Write: "z"}},
 			"meantime: f:1: k: w; write x\nmeantime: f:2: y; write z\n" +
-				"meantime: hint: `meantime config print --reference` shows every key with its default and range\n"},
+				"meantime: hint: `meantime config print --reference` shows every setting with its default and range\n"},
 		{fmt.Errorf("set: %w", sysclock.ErrPermission), "meantime: set: not allowed to set the clock\n" +
 			"meantime: hint: run it as the service, as root or with CAP_SYS_TIME; --dry-run needs no privilege\n"},
 	} {
