@@ -93,6 +93,28 @@ func compareSights(t *testing.T, dir string) {
 	}
 }
 
+// TestReadmeTour: what README shows of the commands is what they print, but for the numbers.
+func TestReadmeTour(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for command, sight := range map[string]string{
+		"status": "status", "members": "members", "events": "events", "now": "now", "wait-sync --within 1ms": "wait_sync",
+	} {
+		golden, err := os.ReadFile(filepath.Join("testdata", "operator_"+sight+".golden"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, shown, ok := strings.Cut(string(readme), "\n$ meantime "+command+"\n")
+		shown, _, _ = strings.Cut(shown, "\n```\n")
+		shown, _, _ = strings.Cut(shown, "\n$ ")
+		if got := normal(shown + "\n"); !ok || got != string(golden) {
+			t.Errorf("README.md: meantime %s shows\n%swant\n%s", command, got, golden)
+		}
+	}
+}
+
 // operator looks at a LAN.
 type operator struct {
 	*bed
