@@ -24,7 +24,7 @@ func TestEntries(t *testing.T) {
 			continue
 		}
 		if next == len(fields) {
-			t.Fatalf("%s: there is no such key", e.Key)
+			t.Fatalf("%s: there is no such setting", e.Key)
 		}
 		f := fields[next]
 		next++

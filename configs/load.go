@@ -18,7 +18,7 @@ import (
 const maxSize = 1 << 20
 
 // onePerLine is what to write where YAML itself is the trouble.
-const onePerLine = "one key, a colon, a space and its value per line"
+const onePerLine = "one setting, a colon, a space and its value per line"
 
 // Override is a value from the command line. It replaces what the file says.
 type Override struct {
@@ -162,17 +162,17 @@ func (p *parser) mapping(node *yaml.Node, prefix string) {
 	for i := 0; i+1 < len(node.Content); i += 2 {
 		name, value := node.Content[i], node.Content[i+1]
 		if name.Kind != yaml.ScalarNode {
-			p.add(name.Line, "", nature(name)+" stands where a key belongs", "a key such as "+prefix+known(prefix)[0])
+			p.add(name.Line, "", nature(name)+" stands where a setting belongs", "a setting such as "+prefix+known(prefix)[0])
 			continue
 		}
 		key := prefix + name.Value
 		if line, twice := first[key]; twice {
-			p.add(name.Line, label(key), fmt.Sprintf("the key was given before, in line %d", line), "it once")
+			p.add(name.Line, label(key), fmt.Sprintf("the setting was given before, in line %d", line), "it once")
 			continue
 		}
 		first[key] = name.Line
 		if strings.Contains(name.Value, ".") { // "log.level" is how we write about keys, not how a file does
-			p.add(name.Line, label(key), "there is no such key", instead(key))
+			p.add(name.Line, label(key), "there is no such setting", instead(key))
 			continue
 		}
 		p.pair(name, value, key)
@@ -184,7 +184,7 @@ func (p *parser) pair(name, value *yaml.Node, key string) {
 	f, section := find(key), len(known(key+".")) > 0
 	switch {
 	case f == nil && !section:
-		p.add(name.Line, label(key), "there is no such key", instead(key))
+		p.add(name.Line, label(key), "there is no such setting", instead(key))
 	case value.Kind == yaml.AliasNode:
 		p.add(name.Line, key, "aliases ("+quote("*"+value.Value)+") are not read", "the value itself")
 	case value.Kind == yaml.ScalarNode && value.Tag == "!!null":

@@ -18,7 +18,7 @@ var sameConfig = cmpopts.EquateComparable(Default().Address)
 
 func TestParseProblems(t *testing.T) {
 	here := defaultStateDir(runtime.GOOS)
-	const pair = "one key, a colon, a space and its value per line"
+	const pair = "one setting, a colon, a space and its value per line"
 	for _, tt := range []struct{ name, file, want string }{
 		// the document
 		{"tab", "log:\n\tlevel: info", "f:2: this is not YAML (a tab begins this line); write spaces in its place"},
@@ -35,20 +35,20 @@ func TestParseProblems(t *testing.T) {
 		{"too large", "#" + strings.Repeat("x", maxSize), "f: the file is larger than 1 MiB; write only the keys that differ from their defaults"},
 
 		// keys
-		{"unknown key, near", "grup: x", `f:1: "grup": there is no such key; write group`},
-		{"unknown key, dashes", "\nMax-Slew: 5ppm", `f:2: "Max-Slew": there is no such key; write max_slew`},
-		{"unknown key, far", "log: {colour: red}", `f:1: "log.colour": there is no such key; write one of level, format`},
-		{"unknown key, wrong level", "level: info", `f:1: "level": there is no such key; write log: and, indented below it, level`},
-		{"unknown key, wrong section", "virtual: {level: info}", `f:1: "virtual.level": there is no such key; write log: and, indented below it, level`},
-		{"unknown key, indented", "log: {poll: 1s}", `f:1: "log.poll": there is no such key; write poll without indentation`},
-		{"dotted key", "log.level: info", "f:1: log.level: there is no such key; write log: and, indented below it, level"},
-		{"merge key", "log: &l {level: info}\n<<: *l", `f:2: "<<": there is no such key; write one of ` + strings.Join(known(""), ", ")},
-		{"duplicate key", "poll: 1s\nrole: slave\npoll: 2s", "f:3: poll: the key was given before, in line 1; write it once"},
-		{"duplicate section", "log: {}\nlog: {}", "f:2: log: the key was given before, in line 1; write it once"},
-		{"duplicate unknown key", "a: 1\na: 1", "f:1: \"a\": there is no such key; write one of " + strings.Join(known(""), ", ") +
-			"\nf:2: \"a\": the key was given before, in line 1; write it once"},
-		{"list as key", "? [a]\n: b", "f:1: a list stands where a key belongs; write a key such as role"},
-		{"unprintable key", `"a\e": 1`, `f:1: "a\x1b": there is no such key; write one of ` + strings.Join(known(""), ", ")},
+		{"unknown key, near", "grup: x", `f:1: "grup": there is no such setting; write group`},
+		{"unknown key, dashes", "\nMax-Slew: 5ppm", `f:2: "Max-Slew": there is no such setting; write max_slew`},
+		{"unknown key, far", "log: {colour: red}", `f:1: "log.colour": there is no such setting; write one of level, format`},
+		{"unknown key, wrong level", "level: info", `f:1: "level": there is no such setting; write log: and, indented below it, level`},
+		{"unknown key, wrong section", "virtual: {level: info}", `f:1: "virtual.level": there is no such setting; write log: and, indented below it, level`},
+		{"unknown key, indented", "log: {poll: 1s}", `f:1: "log.poll": there is no such setting; write poll without indentation`},
+		{"dotted key", "log.level: info", "f:1: log.level: there is no such setting; write log: and, indented below it, level"},
+		{"merge key", "log: &l {level: info}\n<<: *l", `f:2: "<<": there is no such setting; write one of ` + strings.Join(known(""), ", ")},
+		{"duplicate key", "poll: 1s\nrole: slave\npoll: 2s", "f:3: poll: the setting was given before, in line 1; write it once"},
+		{"duplicate section", "log: {}\nlog: {}", "f:2: log: the setting was given before, in line 1; write it once"},
+		{"duplicate unknown key", "a: 1\na: 1", "f:1: \"a\": there is no such setting; write one of " + strings.Join(known(""), ", ") +
+			"\nf:2: \"a\": the setting was given before, in line 1; write it once"},
+		{"list as key", "? [a]\n: b", "f:1: a list stands where a setting belongs; write a setting such as role"},
+		{"unprintable key", `"a\e": 1`, `f:1: "a\x1b": there is no such setting; write one of ` + strings.Join(known(""), ", ")},
 
 		// listeners
 		{"metrics without port", "metrics: 127.0.0.1", `f:1: metrics: "127.0.0.1" is not an address and a port; write ` +
@@ -261,7 +261,7 @@ func TestParseFlags(t *testing.T) {
 		{"number", "", `--virtual-seed: "x" is not a whole decimal number; write a number from 0 to 18446744073709551615`, []Override{dry, {"--virtual-seed", "virtual.seed", []string{"x"}}}},
 		{"large number", "", `--virtual-seed: 18446744073709551616 is too large; write a value from 0 to 18446744073709551615`, []Override{dry, {"--virtual-seed", "virtual.seed", []string{"18446744073709551616"}}}},
 		{"switch", "", `--insecure: "on" is neither true nor false; write true or false`, []Override{{"--insecure", "insecure", []string{"on"}}}},
-		{"unreadable file, flag unjudged", "a: 'x", "f: this is not YAML (found unexpected end of stream); write one key, a colon, a space and its value per line", []Override{offset}},
+		{"unreadable file, flag unjudged", "a: 'x", "f: this is not YAML (found unexpected end of stream); write one setting, a colon, a space and its value per line", []Override{offset}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse("f", []byte(tt.file), tt.flags...)

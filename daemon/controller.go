@@ -30,6 +30,9 @@ const (
 	// freshFor is how old a copy of the node's state may be when it is handed out: whoever asks more often gets the same one, and
 	// the driver is asked ten times a second at most.
 	freshFor = 100 * time.Millisecond
+	// leftAlone is how long the driver makes no other reading of LAN time for whoever asks. Who asks meanwhile waits, and all who wait share
+	// the next one: it is made after they have asked, so that it is no older than one of their own.
+	leftAlone = 10 * time.Millisecond
 	// headerSize, readTime and writeTime are what a question may take: it is one line, and its answer is for a program on this host.
 	headerSize = 4 << 10
 	readTime   = 2 * time.Second
@@ -212,7 +215,7 @@ func (d *driver) answers() *answers {
 		status:  copies[control.Status]{driver: d, good: freshFor, make: d.statusAnswer},
 		members: copies[control.Members]{driver: d, good: freshFor, make: d.membersAnswer},
 		events:  copies[control.Events]{driver: d, good: freshFor, make: d.eventsAnswer},
-		now:     copies[control.Now]{driver: d, make: d.nowAnswer}, // an old one would not hold LAN time
+		now:     copies[control.Now]{driver: d, pause: leftAlone, make: d.nowAnswer}, // an old one would not hold LAN time
 	}
 	a.metrics = metrics.Handler(a)
 	return a
@@ -247,27 +250,30 @@ func (a *answers) handler() http.Handler {
 // whoever asks often gets the same copy again, as long as it is good. What is handed out is shared: nobody changes it.
 type copies[T any] struct {
 	driver *driver
-	good   time.Duration
+	good   time.Duration // how old a copy may be when it is handed out
+	pause  time.Duration // how long after a copy the driver is not asked for another
 	make   func() (T, error)
 
 	mutex sync.Mutex
-	at    time.Time // zero before the first
+	at    time.Time // when the last began to be made; zero before the first
 	last  T
 	text  []byte // the last as JSON; nil = nobody has asked for it
 }
 
 // value is a copy that is good.
 func (c *copies[T]) value(ctx context.Context) (T, error) {
+	asked := time.Now()
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	return c.fresh(ctx)
+	return c.fresh(ctx, asked)
 }
 
 // json is the same in JSON.
 func (c *copies[T]) json(ctx context.Context) ([]byte, error) {
+	asked := time.Now()
 	c.mutex.Lock()
 	defer c.mutex.Unlock()
-	value, err := c.fresh(ctx)
+	value, err := c.fresh(ctx, asked)
 	if err == nil && c.text == nil {
 		c.text, err = json.Marshal(value)
 	}
@@ -275,15 +281,21 @@ func (c *copies[T]) json(ctx context.Context) ([]byte, error) {
 }
 
 // fresh is value for whoever holds the mutex.
-func (c *copies[T]) fresh(ctx context.Context) (value T, err error) {
-	if !c.at.IsZero() && time.Since(c.at) < c.good {
+func (c *copies[T]) fresh(ctx context.Context, asked time.Time) (value T, err error) {
+	if !c.at.IsZero() && (time.Since(c.at) < c.good || asked.Before(c.at)) {
 		return c.last, nil
 	}
+	select {
+	case <-time.After(c.pause - time.Since(c.at)): // long over before the first
+	case <-ctx.Done():
+		return value, ctx.Err()
+	}
+	began := time.Now()
 	if !c.driver.ask(ctx, func() { value, err = c.make() }) {
 		return value, errors.New("it is about to end")
 	}
 	if err == nil {
-		c.last, c.text, c.at = value, nil, time.Now()
+		c.last, c.text, c.at = value, nil, began
 	}
 	return value, err
 }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -287,6 +289,40 @@ func TestControlIsNoBurden(t *testing.T) {
 			t.Errorf("after the end: %d %s", w.Code, w.Body)
 		}
 	})
+}
+
+// Who asks for LAN time gets a reading that was made after the question, and however many ask without a pause, the driver is left alone for
+// 10 ms after each.
+func TestNowIsNoBurden(t *testing.T) {
+	d := &driver{asks: make(chan func()), ended: make(chan struct{})}
+	var made atomic.Int64
+	now := &copies[time.Time]{driver: d, pause: leftAlone, make: func() (time.Time, error) { made.Add(1); return time.Now(), nil }}
+	var clients sync.WaitGroup
+	began := time.Now()
+	for range 100 {
+		clients.Go(func() {
+			for range 5 {
+				asked := time.Now()
+				if at, err := now.value(t.Context()); err != nil || at.Before(asked) {
+					t.Errorf("asked at %v, answered with %v, %v", asked, at, err)
+				}
+			}
+		})
+	}
+	go func() { clients.Wait(); close(d.ended) }()
+	for {
+		select {
+		case f := <-d.asks:
+			f()
+			continue
+		case <-d.ended:
+		}
+		break
+	}
+	if most := int64(time.Since(began)/leftAlone) + 1; made.Load() > most {
+		t.Errorf("the driver was asked %d times in %v", made.Load(), time.Since(began))
+	}
+	t.Logf("500 questions of 100 clients: %d readings in %v", made.Load(), time.Since(began))
 }
 
 // A dry run answers only where it is told to.

@@ -166,7 +166,7 @@ func TestWaitUnit(t *testing.T) {
 	for key, want := range map[string]string{
 		"ExecStart": "/usr/bin/meantime wait-sync --within 100ms --timeout 3m", "Before": "time-sync.target", "Wants": "time-sync.target",
 		"Requires": "meantime.service", "After": "meantime.service", "Type": "oneshot", "RemainAfterExit": "yes", "TimeoutStartSec": "200",
-		"WantedBy": "multi-user.target",
+		"WantedBy": "multi-user.target", "User": "meantime", "Group": "meantime", "RestrictAddressFamilies": "AF_UNIX", // or no daemon's socket
 	} {
 		if got := unit[key]; len(got) != 1 || got[0] != want {
 			t.Errorf("%s=%q, want %q", key, got, want)

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"meantime/configs"
 	"meantime/daemon/control"
@@ -17,11 +17,12 @@ const watchEvery = time.Second
 
 // question is a command that asks the daemon on this host one thing.
 type question[T any] struct {
-	use, short, long string
-	ask              func(*control.Client, context.Context) (T, error)
-	show             func(T) string
-	news             func(shown, now T) (T, bool) // of a list that grows: what is new in it, if anything; nil = shown whole each time
-	verdict          func(T) error                // what a script is to know by the exit code; nil = that there was an answer
+	use, short, long, example string
+	flags                     func(*pflag.FlagSet) // its own; may be nil
+	ask                       func(*control.Client, context.Context) (T, error)
+	show                      func(T, screen) string
+	news                      func(shown, now T) (T, bool) // of a list that grows: what is new in it, if anything; nil = shown whole each time
+	verdict                   func(T) error                // what a script is to know by the exit code; nil = that there was an answer
 }
 
 // command makes the command.
@@ -29,7 +30,7 @@ func (q question[T]) command(out *ui) *cobra.Command {
 	var asJSON, watch bool
 	var socket string
 	command := &cobra.Command{
-		Use: q.use, Short: q.short, Long: q.long, Args: noArguments,
+		Use: q.use, Short: q.short, Long: q.long, Example: q.example, Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if socket == "" {
 				socket = configuredSocket()
@@ -45,13 +46,16 @@ func (q question[T]) command(out *ui) *cobra.Command {
 			if asJSON {
 				err = out.json(answer)
 			} else {
-				err = out.print(q.show(answer))
+				err = out.print(q.show(answer, out.screen()))
 			}
 			if err == nil && q.verdict != nil {
 				err = q.verdict(answer)
 			}
 			return err
 		},
+	}
+	if q.flags != nil {
+		q.flags(command.Flags())
 	}
 	command.Flags().StringVar(&socket, "socket", socket, "control `socket` of the daemon to ask (default: as configured)")
 	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -65,7 +69,7 @@ func (q question[T]) watch(ctx context.Context, out *ui, client *control.Client,
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	var last T
-	for asked := false; ; {
+	for asked, away := false, false; ; {
 		answer, err := q.ask(client, ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -73,10 +77,13 @@ func (q question[T]) watch(ctx context.Context, out *ui, client *control.Client,
 		case err != nil && !asked:
 			return err
 		case err != nil:
-			out.redraw(fmt.Sprintf("%s: asking again\n", err))
+			if !away {
+				out.waiting(err, q.inPlace(out, asJSON))
+			}
+			away = true
 		default:
 			err = q.again(out, last, answer, asked, asJSON)
-			if last, asked = answer, true; err != nil {
+			if last, asked, away = answer, true, false; err != nil {
 				return err
 			}
 		}
@@ -86,6 +93,11 @@ func (q question[T]) watch(ctx context.Context, out *ui, client *control.Client,
 			return nil
 		}
 	}
+}
+
+// inPlace says whether what is watched is shown in place of what was shown before.
+func (q question[T]) inPlace(out *ui, asJSON bool) bool {
+	return q.news == nil && !asJSON && out.terminal()
 }
 
 // again shows an answer after the last one: a list that grows by what is new, else all of it.
@@ -105,12 +117,12 @@ func (q question[T]) again(out *ui, last, answer T, asked, asJSON bool) error {
 		}
 		return out.print(string(line) + "\n")
 	case q.news != nil:
-		return out.print(q.show(answer))
-	case out.terminal():
-		out.redraw(q.show(answer))
+		return out.print(q.show(answer, out.screen()))
+	case q.inPlace(out, asJSON):
+		out.redraw(q.show(answer, out.screen()))
 		return nil
 	}
-	return out.print(q.show(answer) + "\n")
+	return out.print(q.show(answer, out.screen()) + "\n")
 }
 
 // configuredSocket is where the daemon of this host answers, as far as its configuration can be read.

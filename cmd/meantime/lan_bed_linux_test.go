@@ -84,6 +84,12 @@ var built = sync.OnceValues(func() ([]byte, error) {
 // test is done then. limit bounds the test inside.
 func enter(t *testing.T, limit time.Duration) *bed {
 	t.Helper()
+	return enterThen(t, limit, func(string) {})
+}
+
+// enterThen is enter, and when the test inside has passed it looks at what that one left in its folder.
+func enterThen(t *testing.T, limit time.Duration, then func(dir string)) *bed {
+	t.Helper()
 	if dir := os.Getenv(insideEnv); dir != "" {
 		return newBed(t, dir)
 	}
@@ -109,6 +115,8 @@ func enter(t *testing.T, limit time.Duration) *bed {
 		t.Error(err)
 	case strings.Contains(string(out), "--- SKIP: "+t.Name()):
 		t.Skip("see above")
+	default:
+		then(filepath.Join(dir, "tmp"))
 	}
 	return nil
 }
@@ -176,6 +184,7 @@ type lanHost struct {
 	port string // the bridge's end of the cable
 	addr netip.Addr
 	ns   *os.File
+	uts  *os.File // where the host's name is
 }
 
 // newBed makes the bridge. It refuses to go on where it would be the machine's own root.
@@ -219,14 +228,20 @@ func (b *bed) alone() *lanHost {
 	}
 	var err error
 	onThread(func() {
-		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
+		if err = unix.Unshare(unix.CLONE_NEWNET | unix.CLONE_NEWUTS); err != nil {
+			return
+		}
+		if err = unix.Sethostname([]byte(h.name)); err == nil {
 			h.ns, err = os.Open("/proc/thread-self/ns/net")
+		}
+		if err == nil {
+			h.uts, err = os.Open("/proc/thread-self/ns/uts")
 		}
 	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.t.Cleanup(func() { _ = h.ns.Close() })
+	b.t.Cleanup(func() { _, _ = h.ns.Close(), h.uts.Close() })
 	h.ip("link set lo up")
 	b.hosts = append(b.hosts, h)
 	return h
@@ -268,6 +283,9 @@ func (h *lanHost) do(f func() error) {
 	var err error
 	onThread(func() {
 		if err = unix.Setns(int(h.ns.Fd()), unix.CLONE_NEWNET); err == nil {
+			err = unix.Setns(int(h.uts.Fd()), unix.CLONE_NEWUTS)
+		}
+		if err == nil {
 			err = f()
 		}
 	})

@@ -22,16 +22,17 @@ import (
 
 // Exit codes. They are part of the command's contract: scripts and service managers rely on them.
 const (
-	exitOK          = 0 // done
-	exitFailed      = 1 // failed for another reason than those below; demo, simulate and doctor: what they are to show is not so
-	exitUsage       = 2 // a flag or a command that does not exist, or a flag's value that cannot be taken
-	exitConfig      = 3 // the configuration file or the key file cannot be read or has problems
-	exitPermission  = 4 // not allowed to set the clock, to change the services of the system, or to ask the daemon or change what it does
-	exitNetwork     = 5 // a network interface or a socket cannot be used
-	exitClockHeld   = 6 // another program on this host steers the clock, uses the state directory, or answers at the control socket
-	exitInsecure    = 7 // refused to obey packets that nothing authenticates: there is no key
-	exitUnsupported = 8 // this operating system has no clock that can be steered, or no service manager that is known
-	exitNoDaemon    = 9 // no daemon answers at the control socket, or it cannot answer this
+	exitOK          = 0  // done
+	exitFailed      = 1  // failed for another reason than those below; demo, simulate and doctor: what they are to show is not so
+	exitUsage       = 2  // a flag or a command that does not exist, or a flag's value that cannot be taken
+	exitConfig      = 3  // the configuration file or the key file cannot be read or has problems
+	exitPermission  = 4  // not allowed to set the clock, to change the services of the system, or to ask the daemon or change what it does
+	exitNetwork     = 5  // a network interface or a socket cannot be used
+	exitClockHeld   = 6  // another program on this host steers the clock, uses the state directory, or answers at the control socket
+	exitInsecure    = 7  // refused to obey packets that nothing authenticates: there is no key
+	exitUnsupported = 8  // this operating system has no clock that can be steered, or no service manager that is known
+	exitNoDaemon    = 9  // no daemon answers at the control socket, or it cannot answer this
+	exitUnsynced    = 10 // wait-sync: not synchronised in the time that was given; now: LAN time is not known
 )
 
 // exitCodes says the same to users: the help topic exit-codes prints it.
@@ -50,7 +51,9 @@ var exitCodes = []struct {
 		"or uses the state directory, or answers at the control socket"},
 	{exitInsecure, "refused to obey packets that nothing authenticates: there is no key"},
 	{exitUnsupported, "this operating system has no clock that can be steered; service: no service manager runs here that meantime knows"},
-	{exitNoDaemon, "no daemon answers at the control socket, or it cannot answer what it was asked"},
+	{exitNoDaemon, "no daemon answers at the control socket, or it cannot answer what it was asked; " +
+		"wait-sync: nor does anybody else keep the clock"},
+	{exitUnsynced, "wait-sync: the clock is not synchronised well enough, and the time is over; now: LAN time is not known yet"},
 }
 
 // errConfigFile is an error of this command itself, for the table below.
@@ -79,6 +82,8 @@ var outcomes = []struct {
 	{same(control.ErrUnknown), exitNoDaemon},
 	{same(control.ErrRefused), exitNoDaemon},
 	{same(control.ErrForbidden), exitPermission},
+	{same(daemon.ErrNotSynchronised), exitUnsynced},
+	{same(errNoLANTime), exitUnsynced},
 	{same(control.ErrReadOnly), exitPermission},
 	{same(service.ErrNoManager), exitUnsupported},
 }
@@ -148,6 +153,10 @@ func newRootCommand(out *ui) *cobra.Command {
 		Short: "Keep the clocks of a LAN on one common time",
 		Long: `meantime keeps every machine of a LAN on one common time, with no reference from outside:
 one master polls, every slave answers, and all of them, the master too, follow the mean.`,
+		Example: "  meantime demo                # a LAN of virtual clocks on this host: five nodes, half a minute\n" +
+			"  meantime run --dry-run       # take part on a virtual clock, as an ordinary user\n" +
+			"  meantime service install     # have it started at every boot\n" +
+			"  meantime status              # does the LAN agree?",
 		Version:       readBuild().Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -156,16 +165,30 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	root.SetOut(out.stdout)
 	root.SetErr(out.stderr)
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newRunCommand(), newDemoCommand(), newSimulateCommand(out), newKeyCommand(out), newConfigCommand(out),
-		newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out), newClockCommand(out),
-		newDoctorCommand(out), newServiceCommand(out), newWaitSyncCommand(out), newElectionCommand(out), newStepDownCommand(out),
-		newLogCommand(out), newTraceCommand(out), newSetTimeCommand(out), newVersionCommand(out), newManualCommand(out), exitCodeTopic())
+	addGrouped(root, "Daily use", newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out),
+		newWaitSyncCommand(out), newDoctorCommand(out))
+	addGrouped(root, "Change", newElectionCommand(out), newStepDownCommand(out), newSetTimeCommand(out), newLogCommand(out),
+		newTraceCommand(out))
+	addGrouped(root, "Service", newRunCommand(), newServiceCommand(out))
+	addGrouped(root, "Keys and configuration", newKeyCommand(out), newConfigCommand(out), newClockCommand(out))
+	addGrouped(root, "Try out", newDemoCommand(), newSimulateCommand(out))
+	root.AddCommand(newVersionCommand(out), newManualCommand(out), exitCodeTopic())
+	exemplify(root)
 	root.SetHelpCommand(newHelpCommand(root))
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil {
 		group(completion) // cobra's own takes any word after it for a request for help
 	}
 	return root
+}
+
+// addGrouped adds commands under a title of their own in the help.
+func addGrouped(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title + ":"})
+	for _, c := range commands {
+		c.GroupID = title
+	}
+	root.AddCommand(commands...)
 }
 
 // group makes a command of one that only holds others: alone it shows its help, and a wrong word is an error.
@@ -238,7 +261,7 @@ func exitCodeTopic() *cobra.Command {
 	var text strings.Builder
 	text.WriteString("What the exit code of meantime says:\n\n")
 	for _, e := range exitCodes {
-		fmt.Fprintf(&text, "  %d  %s\n", e.code, e.meaning)
+		fmt.Fprintf(&text, "  %2d  %s\n", e.code, e.meaning)
 	}
 	return &cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: text.String()}
 }

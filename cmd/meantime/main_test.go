@@ -16,6 +16,7 @@ import (
 
 	"meantime/configs"
 	"meantime/daemon"
+	"meantime/daemon/control"
 	"meantime/daemon/service"
 	"meantime/sysclock"
 )
@@ -106,6 +107,12 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("%w: x", daemon.ErrKeyFile), exitConfig},
 		{fmt.Errorf("%w: x", daemon.ErrStateHeld), exitClockHeld},
 		{fmt.Errorf("open: %w", sysclock.ErrUnsupported), exitUnsupported},
+		{fmt.Errorf("%w at s", control.ErrNoDaemon), exitNoDaemon},
+		{fmt.Errorf("%w: x", control.ErrUnknown), exitNoDaemon},
+		{fmt.Errorf("%w at s", control.ErrForbidden), exitPermission},
+		{fmt.Errorf("%w: %w, and", daemon.ErrNotSynchronised, control.ErrNoDaemon), exitNoDaemon},
+		{fmt.Errorf("%w to within 1ms", daemon.ErrNotSynchronised), exitUnsynced},
+		{hinted{errNoLANTime, ""}, exitUnsynced},
 	} {
 		if got := exitCode(tt.err); got != tt.want {
 			t.Errorf("%v exits %d, want %d", tt.err, got, tt.want)
@@ -122,13 +129,28 @@ func TestExitCodesAreExplained(t *testing.T) {
 		}
 		meanings[e.meaning] = true
 	}
-	if len(meanings) != exitNoDaemon+1 {
-		t.Errorf("%d meanings for codes up to %d", len(meanings), exitNoDaemon)
+	if len(meanings) != exitUnsynced+1 {
+		t.Errorf("%d meanings for codes up to %d", len(meanings), exitUnsynced)
 	}
 	for _, outcome := range outcomes {
 		if outcome.code <= exitFailed || outcome.code >= len(exitCodes) {
 			t.Errorf("an error maps to code %d", outcome.code)
 		}
+	}
+}
+
+// TestReadmeExitCodes: README's table is the program's.
+func TestReadmeExitCodes(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := "| exit code | meaning |\n|---|---|\n"
+	for _, e := range exitCodes {
+		table += fmt.Sprintf("| %d | %s |\n", e.code, e.meaning)
+	}
+	if !strings.Contains(string(readme), "\n"+table+"\n") {
+		t.Errorf("README.md does not hold\n%s", table)
 	}
 }
 
@@ -151,7 +173,7 @@ func TestFailVoice(t *testing.T) {
 		{usageError{errors.New("what?"), "meantime run"}, "meantime: what?\nmeantime: hint: `meantime run --help` shows what can be written\n"},
 		{configs.Problems{{File: "f", Line: 1, Key: "k", What: "w", Write: "x"}, {File: "f", Line: 2, What: "y", Write: "z"}},
 			"meantime: f:1: k: w; write x\nmeantime: f:2: y; write z\n" +
-				"meantime: hint: `meantime config print --reference` shows every key with its default and range\n"},
+				"meantime: hint: `meantime config print --reference` shows every setting with its default and range\n"},
 		{fmt.Errorf("set: %w", sysclock.ErrPermission), "meantime: set: not allowed to set the clock\n" +
 			"meantime: hint: run it as the service, as root or with CAP_SYS_TIME; --dry-run needs no privilege\n"},
 	} {

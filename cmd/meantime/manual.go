@@ -63,7 +63,7 @@ func (p *page) item(heading, text string) {
 // prose writes paragraphs. Lines that are indented stay lines.
 func (p *page) prose(text string) {
 	filled := true
-	for line := range strings.SplitSeq(strings.TrimSpace(text), "\n") {
+	for line := range strings.SplitSeq(strings.Trim(text, "\n"), "\n") {
 		indented := strings.HasPrefix(line, " ")
 		if line != "" && indented == filled {
 			p.WriteString(map[bool]string{true: ".nf\n", false: ".fi\n"}[indented])
@@ -125,6 +125,9 @@ func commandManual(root *cobra.Command) string {
 	p.item(italic(configs.DefaultPath()), "The configuration, which need not be there: meantime.yaml(5).")
 	p.item(italic(defaults.KeyFile), "The keys of the LAN, the same on every host.")
 	p.item(italic(defaults.StateDir), "What is remembered over restarts: id, term and drift.")
+	p.item(italic(defaults.Control), "The socket at which a running daemon is asked how it does.")
+	p.macro("SH", "EXAMPLES")
+	p.prose(root.Example)
 	p.macro("SH", "SEE ALSO")
 	p.WriteString(bold("meantime.yaml") + "(5)\n")
 	return p.String()
@@ -168,6 +171,10 @@ func (p *page) command(c *cobra.Command) {
 		}
 		p.item(heading, usage+initially(f))
 	})
+	if c.Example != "" {
+		p.WriteString(".PP\nExamples:\n.sp\n")
+		p.prose(c.Example)
+	}
 }
 
 // initially says what a flag is if it is not given, unless that is nothing.
@@ -188,7 +195,7 @@ func fileManual() string {
 	p.WriteString(italic(configs.DefaultPath()) + "\n")
 	p.macro("SH", "DESCRIPTION")
 	p.prose(preface)
-	p.macro("SH", "KEYS")
+	p.macro("SH", "SETTINGS")
 	for _, e := range entries {
 		heading := bold(e.Key + ":")
 		if e.Default != "" {

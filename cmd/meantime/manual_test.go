@@ -28,6 +28,9 @@ func TestManualIsWhole(t *testing.T) {
 		if !ok {
 			t.Errorf("%s is not in it", c.CommandPath())
 		}
+		if !strings.Contains(c.Example, "  meantime ") || !strings.Contains(text, "\nExamples:\n") {
+			t.Errorf("%s: no example", c.CommandPath())
+		}
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			seen++
 			if f.Name != "help" && !f.Hidden && !strings.Contains(text, ".TP\n"+bold("--"+f.Name)) {
@@ -39,6 +42,11 @@ func TestManualIsWhole(t *testing.T) {
 	if seen < 50 {
 		t.Errorf("%d flags looked for: the test looks at nothing", seen)
 	}
+	for _, part := range []string{configs.Default().Control, ".SH \"EXAMPLES\""} {
+		if !strings.Contains(commands, strings.ReplaceAll(part, "-", "\\-")) {
+			t.Errorf("%s is not in it", part)
+		}
+	}
 	_, entries := configs.Entries()
 	for _, e := range entries {
 		if !strings.Contains(file, "\n"+bold(e.Key+":")) {
@@ -47,7 +55,7 @@ func TestManualIsWhole(t *testing.T) {
 	}
 	for line := range strings.Lines(commands + file) {
 		if strings.HasPrefix(line, ".") && !strings.HasPrefix(line, ".T") && !strings.HasPrefix(line, ".S") &&
-			line != ".nf\n" && line != ".fi\n" && line != ".sp\n" || strings.HasPrefix(line, "'") {
+			line != ".nf\n" && line != ".fi\n" && line != ".sp\n" && line != ".PP\n" || strings.HasPrefix(line, "'") {
 			t.Errorf("man would take this for a request: %q", line)
 		}
 	}

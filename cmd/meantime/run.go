@@ -55,7 +55,7 @@ func newRunCommand() *cobra.Command {
 		Short: "Keep this host on the LAN's common time, until stopped",
 		Long: `Keep this host on the LAN's common time, until stopped.
 
-A flag replaces what the configuration file says about the same key.`,
+A flag replaces what the configuration file says about the same setting.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			given := overrides(c.Flags())

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,16 +13,33 @@ import (
 	"meantime/daemon/control"
 )
 
-// unknownValue stands in tables for what is not known.
-const unknownValue = "–"
+const (
+	// unknownValue stands in tables for what is not known.
+	unknownValue = "–"
+	// oddShown is how many members that do not vote the status names; the others are counted.
+	oddShown = 5
+)
+
+// overview is a status, and the members, of whom it names those that are odd. In JSON it is the status.
+type overview struct {
+	control.Status
+	members control.Members
+}
 
 func newStatusCommand(out *ui) *cobra.Command {
-	return question[control.Status]{
-		use: "status", short: "Show how this host's clock and its LAN do",
-		long: `Show how this host's clock and its LAN do, as the daemon on this host says.
+	return question[overview]{
+		use: "status", short: "Show whether the LAN agrees, who is master, who is odd and why, and how this host's clock does",
+		long: `Show whether the LAN agrees, who is master, who is odd and why, and how this host's clock does.
 
-"error at most" bounds how far the clock is from LAN time; "to slew" is what it is still being moved by.`,
-		ask:  func(c *control.Client, ctx context.Context) (control.Status, error) { return c.Status(ctx) },
+The first line is the verdict. "bound" is how far this clock may be from LAN time, "offset" what it is still being slewed by. Which members
+are odd only the master knows, and its status names them. The exit code says that the daemon answered, not what: scripts ask wait-sync.`,
+		example: "  meantime status\n  meantime status --watch\n  meantime status --json | jq .bound_s",
+		ask: func(c *control.Client, ctx context.Context) (o overview, err error) {
+			if o.Status, err = c.Status(ctx); err == nil {
+				o.members, err = c.Members(ctx)
+			}
+			return o, err
+		},
 		show: showStatus,
 	}.command(out)
 }
@@ -42,45 +57,203 @@ func short(s *control.Seconds) string {
 	return d.Round(unit).String()
 }
 
-// showStatus is the status, a line each.
-func showStatus(s control.Status) string {
-	var text strings.Builder
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&text, "%-15s"+format+"\n", append([]any{name}, args...)...)
+// count is so many of what has a plural in s.
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
 	}
-	line("state", "%s", stateWords(s))
-	switch {
-	case s.Master == s.ID && s.Master != "":
-		line("master", "this host (%s), term %d", s.ID, s.Term)
-	case s.Master != "":
-		line("master", "%s%s, term %d", s.Master, words(" at ", s.MasterAddr), s.Term)
-	default:
-		line("master", "none known")
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// verb is one of two forms.
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
 	}
-	line("this host", "%s, role %s%s", s.ID, s.Role, words(", ", s.Standing))
+	return many
+}
+
+// together says how well the members agree.
+func together(s control.Status) (text string, m mood) {
 	within := ""
 	if s.Spread != nil {
-		within = "; within " + short(s.Spread) + " of each other"
+		within = " within " + short(s.Spread)
 	}
-	line("members", "%d, of which %d vote%s", s.Members, s.Voters, within)
+	switch silent := s.Members - s.Voters; {
+	case s.Members < 2:
+		return "", well
+	case silent <= 0:
+		return fmt.Sprintf("all %d members agree%s", s.Members, within), well
+	case s.Voters == 0:
+		return fmt.Sprintf("of %d members none votes", s.Members), oddly
+	case s.Voters == 1:
+		return fmt.Sprintf("1 of %d members votes, %d %s not", s.Members, silent, verb(silent, "does", "do")), oddly
+	default:
+		return fmt.Sprintf("%d of %d members agree%s, %d %s not vote", s.Voters, s.Members, within, silent, verb(silent, "does", "do")), oddly
+	}
+}
+
+// judge is what to know first: whether the LAN agrees, and this host with it.
+func judge(s control.Status) (text string, m mood) {
+	lan, m := together(s)
+	masterIs := words(": ", strings.TrimPrefix(words(", ", lan)+words(", master is ", masterLabel(s)), ", "))
+	bound := ""
+	if s.Bound != nil {
+		bound = " within " + short(s.Bound)
+	}
+	switch s.State {
+	case "keeping":
+		text = "This host is master and keeps LAN time" + words(": ", lan)
+		if s.Members < 2 {
+			text = "This host is alone on its LAN: it is master, and its clock is LAN time"
+		}
+	case "following":
+		text = "This host is on LAN time" + bound + masterIs
+		if s.Standing == "newcomer" {
+			text, m = "This host is being brought to LAN time"+masterIs, max(m, oddly)
+		}
+	case "listening":
+		text, m = "This host is on no LAN time yet: no master is heard", oddly
+	case "gathering":
+		text, m = "LAN time is being founded: clocks are measured, none is moved yet", oddly
+	case "joining":
+		text, m = "This host is not on LAN time yet: it has heard the master"+words(", ", masterLabel(s)), oddly
+	case "holdover":
+		text, m = "The master is silent: this host goes on by itself"+words(", on LAN time", bound), badly
+	case "holding":
+		text = fmt.Sprintf("The LAN does not agree: no majority of its %s is together, and nobody is steered", count(s.Members, "member"))
+		m = badly
+	case "panic":
+		text, m = "This host's clock is beyond the panic limits and left alone", badly
+	default:
+		text, m = "This host is "+s.State, oddly
+	}
+	if len(s.Interference) > 0 {
+		text, m = text+"; something else moves this clock, too: "+strings.Join(s.Interference, ", "), badly
+	}
+	return text + ".", m
+}
+
+// masterLabel is what people call the master.
+func masterLabel(s control.Status) string {
+	if s.Master == s.ID && s.Master != "" {
+		return "this host"
+	}
+	return label(s.MasterName, s.Master)
+}
+
+// label is a name, or the id where there is none.
+func label(name, id string) string {
+	if name == "" {
+		return id
+	}
+	return name
+}
+
+// named is a name with the id behind it.
+func named(name, id string) string {
+	if name == "" {
+		return id
+	}
+	return fmt.Sprintf("%s (%s)", name, id)
+}
+
+// facts are lines of a name and what there is to say of it.
+type facts struct {
+	screen screen
+	strings.Builder
+}
+
+// factWidth is where what is said begins.
+const factWidth = 14
+
+func (f *facts) add(name, format string, args ...any) {
+	f.line(plainly, pad(name, factWidth)+fmt.Sprintf(format, args...))
+}
+
+func (f *facts) line(m mood, text string) {
+	for _, line := range f.screen.wrap(text, factWidth) {
+		f.WriteString(f.screen.paint(m, line) + "\n")
+	}
+}
+
+// showStatus is the verdict, who is odd, and a line for each thing.
+func showStatus(o overview, on screen) string {
+	s, text := o.Status, facts{screen: on}
+	judged, m := judge(s)
+	for _, line := range on.wrap(judged, 0) {
+		text.WriteString(on.paint(m, line) + "\n")
+	}
+	text.WriteString("\n")
+	text.add("state", "%s", stateWords(s))
+	switch {
+	case s.Master == s.ID && s.Master != "":
+		text.add("master", "this host, term %d", s.Term)
+	case s.Master != "":
+		text.add("master", "%s%s, term %d", named(s.MasterName, s.Master), words(" at ", s.MasterAddr), s.Term)
+	default:
+		text.add("master", "none known")
+	}
+	text.add("this host", "%s, role %s%s", named(s.Name, s.ID), s.Role, words(", ", s.Standing))
+	text.add("members", "%d, of which %d %s", s.Members, s.Voters, verb(s.Voters, "votes", "vote"))
+	text.odd(odd(o.members.Members))
+	text.clock(s)
+	text.traffic(s)
+	return text.String()
+}
+
+// odd names members that do not vote.
+func (f *facts) odd(members []control.Member) {
+	for i, member := range members {
+		if i == oddShown {
+			f.line(oddly, pad("odd", factWidth)+fmt.Sprintf("%d more: `meantime members --odd` shows all", len(members)-i))
+			return
+		}
+		address := words(" at ", member.Address)
+		if member.Self {
+			address = ", this host"
+		}
+		f.line(oddly, pad("odd", factWidth)+named(member.Name, member.ID)+address+": "+member.Why)
+	}
+}
+
+// clock says how this host's clock does.
+func (f *facts) clock(s control.Status) {
 	if s.Bound == nil {
-		line("error at most", "not known yet")
+		f.add("bound", "not known yet")
 	} else {
-		line("error at most", "%s", short(s.Bound))
+		f.add("bound", "%s from LAN time at most", short(s.Bound))
 	}
-	line("to slew", "%s", short(new(-s.Offset)))
-	line("frequency", "%+.3f ppm", s.Frequency)
-	line("stamps", "%s", map[bool]string{true: "kernel", false: "user space, or none exchanged lately"}[s.KernelStamps])
-	line("key", "%s", keyWords(s))
-	line("up", "%v", s.Uptime.Duration().Round(time.Second))
+	f.add("offset", "%s, being slewed", short(&s.Offset))
+	f.add("frequency", "%+.3f ppm", s.Frequency)
+	others := "none seen"
+	if len(s.Interference) > 0 {
+		others = strings.Join(s.Interference, ", ")
+	}
+	f.add("interference", "%s", others)
+}
+
+// traffic says what this host hears.
+func (f *facts) traffic(s control.Status) {
+	every := ""
+	if s.Interval > 0 {
+		every = ", one each " + s.Interval.Duration().String()
+	}
+	if s.LastPoll == nil {
+		f.add("last poll", "none yet")
+	} else {
+		f.add("last poll", "%s ago%s", short(s.LastPoll), every)
+	}
+	f.add("stamps", "%s", map[bool]string{true: "kernel", false: "user space, or none exchanged lately"}[s.KernelStamps])
+	f.add("key", "%s", keyWords(s))
+	f.add("up", "%v", s.Uptime.Duration().Round(time.Second))
 	if len(s.Dropped) > 0 {
 		var reasons []string
 		for _, reason := range slices.Sorted(maps.Keys(s.Dropped)) {
 			reasons = append(reasons, fmt.Sprintf("%s %d", reason, s.Dropped[reason]))
 		}
-		line("dropped", "%s", strings.Join(reasons, ", "))
+		f.add("dropped", "%s", strings.Join(reasons, ", "))
 	}
-	return text.String()
 }
 
 // words joins what is not empty to what stands before it.
@@ -113,133 +286,4 @@ func keyWords(s control.Status) string {
 		return fmt.Sprintf("%s, of %d held", s.Key, s.KeysHeld)
 	}
 	return s.Key
-}
-
-func newMembersCommand(out *ui) *cobra.Command {
-	return question[control.Members]{
-		use: "members", short: "Show each member of the LAN: its offset, whether it votes, and why not",
-		long: `Show each member of the LAN: its offset, whether it votes, and why not.
-
-Only the master measures all of them. Elsewhere this shows the host itself and where the master is.
-
-The columns: offset of the member's clock from LAN time, and by how much the measurement may be wrong (±); by how much what is measured
-usually changes from one round to the next (jitter); how long packets are under way, there and back (delay); the correction of
-the member's oscillator (ppm).`,
-		ask:  func(c *control.Client, ctx context.Context) (control.Members, error) { return c.Members(ctx) },
-		show: showMembers,
-	}.command(out)
-}
-
-// showMembers is a table of the members.
-func showMembers(a control.Members) string {
-	var text strings.Builder
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "id\taddress\toffset\t±\tjitter\tdelay\tppm\tvotes")
-	for _, m := range a.Members {
-		id := m.ID
-		if m.Master {
-			id += "*"
-		}
-		frequency := unknownValue
-		if m.Frequency != nil {
-			frequency = fmt.Sprintf("%+.3f", *m.Frequency)
-		}
-		address := m.Address
-		if m.Self {
-			address = "this host"
-		}
-		fmt.Fprintln(table, strings.Join([]string{
-			id, address, short(m.Offset), short(m.Bound), short(m.Jitter), short(m.Delay), frequency, voteWords(m),
-		}, "\t"))
-	}
-	_ = table.Flush() // a strings.Builder takes everything
-	switch {
-	case a.Complete:
-	case a.Master != "":
-		fmt.Fprintf(&text, "the master alone measures all: ask on %s\n", a.Master)
-	default:
-		text.WriteString("no master is known\n")
-	}
-	return text.String()
-}
-
-// voteWords say whether a member votes.
-func voteWords(m control.Member) string {
-	switch {
-	case m.Votes == nil && m.Standing == "":
-		return unknownValue
-	case m.Votes == nil:
-		return m.Standing
-	case *m.Votes:
-		return "yes"
-	}
-	return "no" + words(": ", m.Why)
-}
-
-func newEventsCommand(out *ui) *cobra.Command {
-	return question[control.Events]{
-		use: "events", short: "Show what happened lately: elections, steps, members that came or lost their vote, disturbances",
-		ask:  func(c *control.Client, ctx context.Context) (control.Events, error) { return c.Events(ctx) },
-		show: showEvents,
-		news: newEvents,
-	}.command(out)
-}
-
-// showEvents is a line for each, oldest first.
-func showEvents(e control.Events) string {
-	var text strings.Builder
-	if len(e.Events) == 0 {
-		return "nothing has happened yet\n"
-	}
-	if e.Lost > 0 {
-		fmt.Fprintf(&text, "(%d older ones are in the log alone)\n", e.Lost)
-	}
-	for _, event := range e.Events {
-		fmt.Fprintf(&text, "%s  %-4s  %s", event.At.Format("2006-01-02 15:04:05.000Z"), strings.ToLower(event.Level), event.Text)
-		for _, key := range slices.Sorted(maps.Keys(event.Facts)) {
-			fmt.Fprintf(&text, " %s=%s", key, event.Facts[key])
-		}
-		text.WriteByte('\n')
-	}
-	return text.String()
-}
-
-// newEvents are those that came after what was shown before.
-func newEvents(shown, now control.Events) (control.Events, bool) {
-	fresh := int(now.Lost) + len(now.Events) - int(shown.Lost) - len(shown.Events)
-	if fresh <= 0 {
-		return now, fresh < 0 // another daemon's
-	}
-	return control.Events{Events: now.Events[max(0, len(now.Events)-fresh):]}, true
-}
-
-// errNoLANTime says that the answer to `meantime now` is this host's clock alone.
-var errNoLANTime = errors.New("LAN time is not known yet: this is only the host's own clock")
-
-func newNowCommand(out *ui) *cobra.Command {
-	return question[control.Now]{
-		use: "now", short: "Show LAN time as an interval that contains it",
-		long: `Show LAN time as an interval that contains it: earliest, best, latest.
-
-Exit code 1 says that LAN time is not known; then only the host's own clock is shown.`,
-		ask:  func(c *control.Client, ctx context.Context) (control.Now, error) { return c.Now(ctx) },
-		show: showNow,
-		verdict: func(n control.Now) error {
-			if !n.Synchronised {
-				return errNoLANTime
-			}
-			return nil
-		},
-	}.command(out)
-}
-
-func showNow(n control.Now) string {
-	const layout = "2006-01-02T15:04:05.000000000Z"
-	var text strings.Builder
-	if n.Synchronised {
-		fmt.Fprintf(&text, "earliest  %s\nbest      %s\nlatest    %s\n", n.Earliest.Format(layout), n.Best.Format(layout),
-			n.Latest.Format(layout))
-	}
-	fmt.Fprintf(&text, "clock     %s\n", n.Clock.Format(layout))
-	return text.String()
 }

@@ -86,8 +86,19 @@ func (u *ui) screen() screen {
 	return s
 }
 
+// waiting tells that answers are missing for a while: in place of the last one, or where it is in nobody's way.
+func (u *ui) waiting(err error, inPlace bool) {
+	line := strings.Join(u.screen().wrap(err.Error()+": asking again", 0), "\n")
+	if inPlace {
+		u.redraw(line + "\n")
+		return
+	}
+	fmt.Fprintln(u.stderr, "meantime: "+line)
+}
+
 // redraw replaces the text that the last redraw wrote.
 func (u *ui) redraw(text string) {
+	text = u.screen().fit(text)
 	if u.drawn > 0 {
 		fmt.Fprintf(u.stdout, "\x1b[%dA\x1b[J", u.drawn) // so many lines up, then clear to the end of the screen
 	}
@@ -131,7 +142,7 @@ func hintFor(err error) string {
 	case onlyFlags(err):
 		return "`meantime run --help` shows every flag"
 	case errors.As(err, &problems):
-		return "`meantime config print --reference` shows every key with its default and range"
+		return "`meantime config print --reference` shows every setting with its default and range"
 	case errors.Is(err, daemon.ErrNoKey):
 		return "where everybody on the network is trusted, say --insecure (or insecure: true); --dry-run leaves the clock alone"
 	case errors.Is(err, sysclock.ErrPermission):
@@ -145,9 +156,11 @@ func hintFor(err error) string {
 	case errors.Is(err, service.ErrNotInstalled):
 		return "`meantime service install` installs it"
 	case errors.Is(err, control.ErrNoDaemon):
-		return "`meantime service status` shows whether it runs; --socket asks another one, at the path that it was given as control"
+		return "`meantime service start` starts it, `meantime service status` shows whether it runs; --socket asks another one, at the path " +
+			"that it was given as control"
 	case errors.Is(err, control.ErrForbidden):
-		return "ask as root, or become a member of the group that may ask (control_group)"
+		return fmt.Sprintf("ask as root, or join the group that may ask: `sudo usermod -aG %s NAME` on Linux, and log in again (setting "+
+			"control_group)", viewGroup())
 	case errors.Is(err, control.ErrReadOnly):
 		return "say it as root"
 	case errors.Is(err, control.ErrUnknown):
@@ -156,6 +169,15 @@ func hintFor(err error) string {
 		return "--dry-run works on every operating system"
 	}
 	return ""
+}
+
+// viewGroup is the group that may ask, as far as the configuration of this host can be read.
+func viewGroup() string {
+	config, _, err := loadConfig("")
+	if err != nil || config.ControlGroup == "" {
+		return configs.Default().ControlGroup
+	}
+	return config.ControlGroup
 }
 
 // silent marks an error that its command has told the user already.

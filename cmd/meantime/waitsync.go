@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"meantime/daemon"
+	"meantime/daemon/control"
 )
 
 const (
@@ -16,16 +19,29 @@ const (
 	defaultTimeout = 3 * time.Minute
 )
 
+// syncJSON is what wait-sync prints for programs.
+type syncJSON struct {
+	Synchronised bool             `json:"synchronised"`
+	Bound        *control.Seconds `json:"bound_s,omitempty"`
+	Says         string           `json:"says,omitempty"` // daemon or kernel
+	DryRun       bool             `json:"dry_run"`
+	Why          string           `json:"why,omitempty"` // not
+}
+
 func newWaitSyncCommand(out *ui) *cobra.Command {
-	within, timeout := defaultWithin, defaultTimeout
+	within, timeout, socket, asJSON := defaultWithin, defaultTimeout, "", false
 	command := &cobra.Command{
 		Use:   "wait-sync",
 		Short: "Wait until this host's clock is synchronised; exit code 0 only then",
 		Long: `Wait until this host's clock is synchronised; exit code 0 only then.
 
-It takes the kernel's word for it, so it needs no rights, and counts any program that keeps the clock. Without a
-reference outside, "synchronised" means with the LAN.`,
-		Args: noArguments,
+The daemon on this host is asked whether the clock is on LAN time, and how far from it at most; it may start meanwhile. Where none answers,
+or not to this user, the kernel's word is taken, which counts any program that keeps the clock (not on Windows, whose kernel gives none).
+With --socket that daemon alone is asked. Without a reference outside, "synchronised" means with the LAN.
+
+Exit code 10 says that the time was over and the clock not synchronised well enough, 9 that no daemon answered and nobody keeps the clock.`,
+		Example: "  meantime wait-sync\n  meantime wait-sync --within 1ms --timeout 60s && start-what-needs-the-time",
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx := c.Context()
 			if timeout > 0 {
@@ -33,14 +49,39 @@ reference outside, "synchronised" means with the LAN.`,
 				ctx, cancel = context.WithTimeout(ctx, timeout)
 				defer cancel()
 			}
-			off, err := daemon.WaitSync(ctx, within)
-			if err != nil {
-				return err
+			path := socket
+			if path == "" {
+				path = configuredSocket()
 			}
-			return out.printf("synchronised, off by %v at most\n", off)
+			synced, err := daemon.WaitSync(ctx, within, control.NewClient(path), socket != "")
+			return errors.Join(showSynced(out, synced, err, asJSON), err)
 		},
 	}
 	command.Flags().DurationVar(&within, "within", within, "`time` that the clock may be off at most, such as 100ms")
 	command.Flags().DurationVar(&timeout, "timeout", timeout, "`time` after which to give up, such as 3m; 0 waits for ever")
+	command.Flags().StringVar(&socket, "socket", "", "control `socket` of the daemon to ask, and nobody else (default: as configured)")
+	command.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return command
+}
+
+// showSynced tells how the wait ended; what people are to know of a failure is its error.
+func showSynced(out *ui, s daemon.Synced, not error, asJSON bool) error {
+	if asJSON {
+		answer := syncJSON{Synchronised: not == nil, Says: s.Says, DryRun: s.Dry}
+		if not == nil || s.Off > 0 {
+			answer.Bound = new(control.SecondsOf(s.Off))
+		}
+		if not != nil {
+			answer.Why = not.Error()
+		}
+		return out.json(answer)
+	}
+	if not != nil {
+		return nil
+	}
+	text := fmt.Sprintf("synchronised, off by %s at most, says the %s", short(new(control.SecondsOf(s.Off))), s.Says)
+	if s.Dry {
+		text += "; it is a dry run's virtual clock"
+	}
+	return out.print(out.screen().clean(text) + "\n")
 }

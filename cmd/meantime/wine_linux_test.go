@@ -373,7 +373,7 @@ func (w *wine) lan(t *testing.T) {
 	w.agree(t, trace, linux)
 }
 
-// registry gives the values of a key, as reg.exe prints them; "" if there is no such key.
+// registry gives the values of a key, as reg.exe prints them; "" if there is no such setting.
 func (w *wine) registry(t *testing.T, key string) string {
 	t.Helper()
 	text, code := w.run(t, "reg", "query", `HKLM\SYSTEM\CurrentControlSet\Services\`+key)
