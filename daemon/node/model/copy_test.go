@@ -164,6 +164,11 @@ func (h *hash) value(v reflect.Value) {
 		}
 	case reflect.Float64:
 		h.add(math.Float64bits(v.Float()))
+	case reflect.String:
+		h.add(uint64(v.Len()))
+		for i := range v.Len() {
+			h.add(uint64(v.String()[i]))
+		}
 	case reflect.Func:
 	default:
 		if v.CanInt() {
