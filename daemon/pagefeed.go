@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// glance is how often the page's history looks whether something has changed: whoever watches sees it well within a second.
+	// glance is how often the page's history looks, while somebody watches, whether something has changed: shown well within a second.
 	glance = 250 * time.Millisecond
 	// sampleEvery is how often it looks at everything, a change or not.
 	sampleEvery = 4 * glance
@@ -23,12 +23,16 @@ func feedPage(ctx context.Context, source control.Source, history *page.History)
 	var took time.Time
 	for {
 		now := time.Now()
-		s, err := source.Status(ctx)
-		if err == nil && (now.Sub(took) >= sampleEvery-glance/2 || differs(s, last)) {
+		due := now.Sub(took) >= sampleEvery-glance/2
+		if !due && history.Watched() {
+			s, err := source.Status(ctx)
+			due = err == nil && differs(s, last)
+		}
+		if due {
 			sample, err := page.Look(ctx, source, now)
 			if err == nil { // a clock that cannot be read has ended the driver
 				history.Take(sample)
-				last, took = s, now
+				last, took = sample.Status, now
 			}
 		}
 		select {

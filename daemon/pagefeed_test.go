@@ -36,14 +36,24 @@ func (o *orphan) Members(context.Context) (control.Members, error) {
 func (o *orphan) Events(context.Context) (control.Events, error) { return control.Events{}, nil }
 func (o *orphan) Now(context.Context) (control.Now, error)       { return control.Now{}, nil }
 
-// The page looks at its node once a second, and a quarter of a second after a change at the latest.
+// watcher is a browser that takes everything at once.
+type watcher struct{ *httptest.ResponseRecorder }
+
+func (watcher) SetWriteDeadline(time.Time) error { return nil }
+
+// The page looks at its node once a second; while somebody watches, a quarter of a second after a change at the latest.
 func TestFeedPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		o, h := &orphan{began: time.Now()}, page.NewHistory()
 		ended := make(chan struct{})
 		go func() { defer close(ended); feedPage(ctx, o, h) }()
-		time.Sleep(3300 * time.Millisecond)
+		time.Sleep(1100 * time.Millisecond)
+		o.dead.Store(true) // and back: nobody watches
+		time.Sleep(500 * time.Millisecond)
+		o.dead.Store(false)
+		go page.Handler(h).ServeHTTP(watcher{httptest.NewRecorder()}, httptest.NewRequest("GET", "/live", nil).WithContext(ctx))
+		time.Sleep(1700 * time.Millisecond)
 		o.dead.Store(true)
 		time.Sleep(glance)
 		synctest.Wait()

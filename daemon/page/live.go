@@ -49,6 +49,9 @@ func (h *History) serveLive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// Watched says whether anybody watches at present.
+func (h *History) Watched() bool { return h.watchers.Load() > 0 }
+
 // send writes one message within a time, or fails.
 func send(control *http.ResponseController, w http.ResponseWriter, text []byte, within time.Duration) error {
 	if err := control.SetWriteDeadline(time.Now().Add(within)); err != nil {
