@@ -69,8 +69,8 @@ func (w syncWait) look(ctx context.Context) (s Synced, not error, last bool) {
 		s, not = w.daemonWord(a)
 		return s, not, false
 	}
-	if w.kernel == nil {
-		return s, err, errors.Is(err, control.ErrForbidden)
+	if w.kernel == nil || ctx.Err() != nil { // the end of the time is no daemon's absence
+		return s, err, ctx.Err() == nil && errors.Is(err, control.ErrForbidden)
 	}
 	k, kernelErr := w.kernel()
 	if kernelErr != nil {
