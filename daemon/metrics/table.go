@@ -81,8 +81,8 @@ var ofStatus = []metric[control.Status]{
 		func(s control.Status) (float64, bool) { return float64(s.Members), true }},
 	{describe("voters", "Members whose clocks make LAN time. As many as members is good."),
 		func(s control.Status) (float64, bool) { return float64(s.Voters), true }},
-	{describe("spread_seconds", "Largest minus smallest offset among the voters in the last round, but for what they slew off still. Below "+
-		"1 ms is good on a wire; how far clocks lie apart meanwhile, member_offset_seconds tells."),
+	{describe("spread_seconds", "Largest minus smallest offset of the voters' clocks in the last round. Below 1 ms is good on a wire; it is more "+
+		"while a clock is still slewed to LAN time."),
 		func(s control.Status) (float64, bool) { return seconds(s.Spread) }},
 	{describe("last_poll_age_seconds", "Since the last poll that was sent or obeyed. Below three poll intervals is good. No series: never "+
 		"yet."),

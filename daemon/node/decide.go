@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -204,11 +205,31 @@ func (n *Node) keep() {
 		return
 	}
 	l.founded++
-	l.holding, l.phase, l.spread, l.voters = false, netproto.PhaseKeeping, mean.Spread, mean.Count
+	l.holding, l.phase, l.spread, l.voters = false, netproto.PhaseKeeping, n.apart(b, mean.In, peers), mean.Count
 	l.judge(n, b, mean, peers, samples)
 	standing := n.ownStanding(mean.Offset, mean)
 	l.sum = n.centred()
 	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples})
+}
+
+// apart is how far (ns) the clocks of those that stand in the mean are from each other. The mean is of timescales, which agree while clocks
+// are still on the way to them; whoever reads the clocks sees these.
+func (n *Node) apart(b ballot, in []bool, peers []*peer) int64 {
+	_, residual := n.steering()
+	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	for i, who := range b.who {
+		if !in[i] {
+			continue
+		}
+		clock := b.readings[i].Offset
+		if who < 0 {
+			clock -= residual
+		} else {
+			clock -= int64(peers[who].residual)
+		}
+		first, last = min(first, clock), max(last, clock)
+	}
+	return max(0, last-first) // no member, no distance
 }
 
 // speakUp gives this master the vote where nobody has one: its LAN would be without time for ever. So it is after a newcomer
