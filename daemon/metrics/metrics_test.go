@@ -160,7 +160,7 @@ func TestVocabulary(t *testing.T) {
 	var voices, nodeStates []string
 	for _, v := range []node.Voice{
 		node.VoiceCounted, node.VoiceSilent, node.VoiceUnknown, node.VoiceNewcomer, node.VoiceDry, node.VoiceAbroad, node.VoiceDisloyal,
-		node.VoiceSlow, node.VoiceOff, node.VoiceHeld,
+		node.VoiceSlow, node.VoiceOff, node.VoiceFallen, node.VoiceHeld,
 	} {
 		voices = append(voices, string(v))
 	}

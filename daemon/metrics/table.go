@@ -33,7 +33,8 @@ var (
 	}
 	voiceNames = []string{
 		"counted", "not heard", "heard, but not measured", "newcomer, being brought to LAN time", "dry run, steers no real clock",
-		"on another LAN's time still", "obeys another master", "measured too badly", "off the majority's time", "no majority agrees",
+		"on another LAN's time still", "obeys another master", "measured too badly", "off the majority's time", "lost its vote: off the majority's time",
+		"no majority agrees",
 	}
 )
 
@@ -81,8 +82,8 @@ var ofStatus = []metric[control.Status]{
 		func(s control.Status) (float64, bool) { return float64(s.Members), true }},
 	{describe("voters", "Members whose clocks make LAN time. As many as members is good."),
 		func(s control.Status) (float64, bool) { return float64(s.Voters), true }},
-	{describe("spread_seconds", "Largest minus smallest offset of the voters' clocks in the last round. Below 1 ms is good on a wire; it is more "+
-		"while a clock is still slewed to LAN time."),
+	{describe("spread_seconds", "Largest minus smallest offset of the voters' clocks in the last round. Below 1 ms is good on a wire; "+
+		"it is more while a clock is still slewed to LAN time."),
 		func(s control.Status) (float64, bool) { return seconds(s.Spread) }},
 	{describe("last_poll_age_seconds", "Since the last poll that was sent or obeyed. Below three poll intervals is good. No series: never "+
 		"yet."),

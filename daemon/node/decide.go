@@ -377,7 +377,7 @@ func (l *leader) judge(n *Node, b ballot, mean berkeley.Mean, peers []*peer, sam
 			p.bad = 0
 		}
 		if p.bad >= patience {
-			p.standing, p.bad, p.good = netproto.StandingNewcomer, 0, 0
+			p.standing, p.bad, p.good, p.fallen = netproto.StandingNewcomer, 0, 0, true
 			n.note(Warn, "a voter's clock is off the majority's: it lost its vote", Attr{"id", p.id.String()},
 				Attr{"at", p.addr.String()}, Attr{"offset", time.Duration(samples[who].Offset - mean.Offset)})
 		}
@@ -391,7 +391,7 @@ func (l *leader) judge(n *Node, b ballot, mean berkeley.Mean, peers []*peer, sam
 			p.good = 0
 		}
 		if p.good >= probation && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) {
-			p.standing, p.good = netproto.StandingVoter, 0
+			p.standing, p.good, p.fallen = netproto.StandingVoter, 0, false
 			n.note(Info, "a newcomer is on LAN time: it votes now", Attr{"id", p.id.String()}, Attr{"at", p.addr.String()})
 		}
 	}

@@ -232,8 +232,9 @@ func TestOddVoterLosesItsVote(t *testing.T) {
 	for range patience {
 		lost = lost || said(b.round(f...), "lost its vote")
 	}
-	if !lost || f[2].entry.Standing != netproto.StandingNewcomer {
-		t.Errorf("standing %v, want newcomer", f[2].entry.Standing)
+	b.round(f...)
+	if m := b.member(4); !lost || f[2].entry.Standing != netproto.StandingNewcomer || m.Voice != VoiceFallen {
+		t.Errorf("standing %v, want newcomer; %s", f[2].entry.Standing, m.Voice)
 	}
 }
 

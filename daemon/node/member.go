@@ -18,6 +18,7 @@ const (
 	VoiceSilent   Voice = "not heard"
 	VoiceUnknown  Voice = "heard, but not measured"
 	VoiceNewcomer Voice = "newcomer, being brought to LAN time"
+	VoiceFallen   Voice = "lost its vote: off the majority's time"
 	VoiceDry      Voice = "dry run, steers no real clock"
 	VoiceAbroad   Voice = "on another LAN's time still"
 	VoiceDisloyal Voice = "obeys another master"
@@ -106,6 +107,8 @@ func (n *Node) voiceless(p *peer) Voice {
 	switch {
 	case p.flags&netproto.FlagDry != 0 && !n.cfg.Dry:
 		return VoiceDry
+	case p.fallen && !p.voter():
+		return VoiceFallen
 	case !p.voter():
 		return VoiceNewcomer
 	case p.lineage != n.lead.lineage:

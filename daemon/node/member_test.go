@@ -89,6 +89,9 @@ func TestMembersOfAMaster(t *testing.T) {
 	if m := b.member(2); m.Offset > -2900*time.Microsecond || m.Offset < -3100*time.Microsecond || m.Delay != 2*wire {
 		t.Errorf("3 ms still to go, 100 µs there and back: %+v", m)
 	}
+	if apart := b.node.Status().Spread; apart < 2900*time.Microsecond || apart > 3100*time.Microsecond {
+		t.Errorf("a clock has 3 ms still to go, and they are said to be %v apart", apart)
+	}
 	for i := range f {
 		f[i].follows, f[i].offset = false, f[i].offset+10*time.Duration(i+1)*time.Second
 	}

@@ -24,11 +24,12 @@ type peer struct {
 	standing netproto.Standing
 	filter   berkeley.Filter
 	slot     uint16
-	rounds   int // rounds heard since it came
-	good     int // consecutive rounds on LAN time, as a newcomer
-	bad      int // consecutive rounds off the majority, as a voter
-	missed   int // consecutive rounds not heard
-	jumped   int // rounds left in which its own jump is held against it
+	rounds   int  // rounds heard since it came
+	good     int  // consecutive rounds on LAN time, as a newcomer
+	bad      int  // consecutive rounds off the majority, as a voter
+	missed   int  // consecutive rounds not heard
+	jumped   int  // rounds left in which its own jump is held against it
+	fallen   bool // it had a vote, and lost it
 	reading  reading
 
 	// of its last reply
