@@ -33,8 +33,8 @@ var (
 	}
 	voiceNames = []string{
 		"counted", "not heard", "heard, but not measured", "newcomer, being brought to LAN time", "dry run, steers no real clock",
-		"on another LAN's time still", "obeys another master", "measured too badly", "off the majority's time", "lost its vote: off the majority's time",
-		"no majority agrees",
+		"on another LAN's time still", "obeys another master", "measured too badly", "off the majority's time",
+		"lost its vote: off the majority's time", "no majority agrees",
 	}
 )
 
