@@ -61,7 +61,7 @@ type leader struct {
 	holding   bool          // the lack of a majority has been logged
 
 	seq      uint32
-	rounds   int  // in this office
+	rounds   int  // in this office, or since somebody came
 	open     bool // a round is under way
 	nonce    netproto.Nonce
 	copies   []netproto.Nonce // of the poll under other keys
@@ -272,6 +272,7 @@ func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
 	if n.lead.fresh > mostWelcomes {
 		return
 	}
+	n.lead.rounds = 0
 	n.note(Info, "member came", Attr{"id", p.id.String()}, Attr{"at", in.From.String()})
 }
 
