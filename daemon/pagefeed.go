@@ -17,8 +17,6 @@ const (
 
 // feedPage has a history sample a node until ctx ends.
 func feedPage(ctx context.Context, source control.Source, history *page.History) {
-	tick := time.NewTicker(glance)
-	defer tick.Stop()
 	var last control.Status
 	var took time.Time
 	for {
@@ -35,10 +33,14 @@ func feedPage(ctx context.Context, source control.Source, history *page.History)
 				last, took = sample.Status, now
 			}
 		}
+		pause := glance
+		if !history.Watched() { // an idle node wakes up less
+			pause = max(glance, sampleEvery-time.Since(took))
+		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-time.After(pause):
 		}
 	}
 }

@@ -250,7 +250,7 @@ func TestLANIdle(t *testing.T) {
 	}
 	hosts, nodes := b.lan(3), []*process{}
 	for _, h := range hosts {
-		nodes = append(nodes, h.run(served, "--log-level", "info"))
+		nodes = append(nodes, h.run(served, "--log-level", "info", "--trace=")) // a trace wakes it ten times a second
 	}
 	for _, h := range hosts {
 		for began := time.Now(); !h.synchronised() && time.Since(began) < 30*time.Second; time.Sleep(scrapeEvery) {
