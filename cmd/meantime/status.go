@@ -73,23 +73,29 @@ func verb(n int, one, many string) string {
 	return many
 }
 
+// togetherWithin is how far apart clocks are that agree; those that are slewed to LAN time still do not.
+const togetherWithin = time.Millisecond
+
 // together says how well the members agree.
 func together(s control.Status) (text string, m mood) {
-	within := ""
-	if s.Spread != nil {
-		within = " within " + short(s.Spread)
+	agree, m := "agree", well
+	switch {
+	case s.Spread != nil && s.Spread.Duration() > togetherWithin:
+		agree, m = "are "+short(s.Spread)+" apart", oddly
+	case s.Spread != nil:
+		agree += " within " + short(s.Spread)
 	}
 	switch silent := s.Members - s.Voters; {
 	case s.Members < 2:
 		return "", well
 	case silent <= 0:
-		return fmt.Sprintf("all %d members agree%s", s.Members, within), well
+		return fmt.Sprintf("all %d members %s", s.Members, agree), m
 	case s.Voters == 0:
 		return fmt.Sprintf("of %d members none votes", s.Members), oddly
 	case s.Voters == 1:
 		return fmt.Sprintf("1 of %d members votes, %d %s not", s.Members, silent, verb(silent, "does", "do")), oddly
 	default:
-		return fmt.Sprintf("%d of %d members agree%s, %d %s not vote", s.Voters, s.Members, within, silent, verb(silent, "does", "do")), oddly
+		return fmt.Sprintf("%d of %d members %s, %d %s not vote", s.Voters, s.Members, agree, silent, verb(silent, "does", "do")), oddly
 	}
 }
 

@@ -119,6 +119,9 @@ func TestJudge(t *testing.T) {
 		"This host is on LAN time within 13.5µs: all 5 members agree within 6.79µs, master is bob.": {change(func(s *control.Status) { s.Voters = 5 }), well},
 		"This host is on LAN time within 13.5µs: 1 of 5 members votes, 4 do not, master is bob.":    {change(func(s *control.Status) { s.Voters = 1 }), oddly},
 		"This host is on LAN time within 13.5µs: of 5 members none votes, master is bob.":           {change(func(s *control.Status) { s.Voters = 0 }), oddly},
+		"This host is on LAN time within 13.5µs: all 5 members are 4.29s apart, master is bob.": {change(func(s *control.Status) {
+			s.Voters, s.Spread = 5, new(control.Seconds(4.29))
+		}), oddly},
 		"This host is master and keeps LAN time: all 5 members agree within 6.79µs.": {change(func(s *control.Status) {
 			s.State, s.Voters = "keeping", 5
 		}), well},

@@ -352,7 +352,8 @@ func (w *wine) traces(t *testing.T, trace, log string) {
 // lan: a node on wine founds a LAN with two on Linux, and agrees with them.
 func (w *wine) lan(t *testing.T) {
 	trace := filepath.Join(t.TempDir(), "trace")
-	node := exec.Command(wineLoader, w.exe, "run", "--dry-run", "--interface", "lan0", "--trace", "Z:"+trace,
+	const socket = `C:\ProgramData\meantime\state\asked`
+	node := exec.Command(wineLoader, w.exe, "run", "--dry-run", "--interface", "lan0", "--trace", "Z:"+trace, "--control", socket,
 		"--virtual-offset", wineOffset, "--virtual-frequency", winePPM)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	if err != nil {
@@ -367,6 +368,8 @@ func (w *wine) lan(t *testing.T) {
 	}
 	w.traces(t, trace, log.Name())
 	time.Sleep(14 * time.Second)
+	w.meantime(t, exitOK, "of which 3 vote", "status", "--socket", socket) // wine 8 has no Unix sockets
+	w.meantime(t, exitOK, "warn", "log", "level", "warn", "--socket", socket)
 	_ = node.Process.Kill()
 	_ = node.Wait()
 	stopAll(t, linux...)

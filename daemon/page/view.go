@@ -165,11 +165,9 @@ func keeping(s Sample) verdict {
 	case voters < 2:
 		return verdict{Level: levelWarn, Text: fmt.Sprintf("%d hosts follow this one", members-1), Detail: "No other host votes yet." + odd(s)}
 	case voters < members:
-		said := fmt.Sprintf("%d of %d hosts agree", voters, members)
-		return verdict{Level: levelWarn, Text: said + within(s), Said: said, Detail: "This host is master." + odd(s)}
+		return agreement(s, fmt.Sprintf("%d of %d hosts", voters, members), levelWarn, "This host is master."+odd(s))
 	}
-	said := fmt.Sprintf("%d hosts agree", members)
-	return verdict{Level: levelGood, Text: said + within(s), Said: said, Detail: "This host is master. All of them vote."}
+	return agreement(s, fmt.Sprintf("%d hosts", members), levelGood, "This host is master. All of them vote.")
 }
 
 // following is the verdict of a slave that is on LAN time.
@@ -177,24 +175,28 @@ func following(s Sample) verdict {
 	master := cmp.Or(s.Status.MasterName, masterName(s), s.Status.Master)
 	detail := fmt.Sprintf("%s is master. This clock is off by %s at most.", master, human(s.Status.Bound))
 	members, voters := s.Status.Members, s.Status.Voters
-	said := fmt.Sprintf("%d hosts agree", voters)
 	switch {
 	case voters < 2:
 		return verdict{Level: levelGood, Text: "On LAN time", Detail: detail}
 	case voters < members:
-		said = fmt.Sprintf("%d of %d hosts agree", voters, members)
-		detail += " The master's page says who does not vote, and why."
-		return verdict{Level: levelWarn, Text: said + within(s), Said: said, Detail: detail}
+		return agreement(s, fmt.Sprintf("%d of %d hosts", voters, members), levelWarn, detail+" The master's page says who does not vote, and why.")
 	}
-	return verdict{Level: levelGood, Text: said + within(s), Said: said, Detail: detail}
+	return agreement(s, fmt.Sprintf("%d hosts", voters), levelGood, detail)
 }
 
-// within says how far apart the voters are.
-func within(s Sample) string {
-	if s.Status.Spread == nil {
-		return ""
+// apartFrom is the distance from which on clocks do not agree: they are slewed to LAN time still.
+const apartFrom = time.Millisecond
+
+// agreement says how far apart the voters' clocks are.
+func agreement(s Sample, who string, l level, detail string) verdict {
+	spread := s.Status.Spread
+	switch {
+	case spread == nil:
+		return verdict{Level: l, Text: who + " agree", Said: who + " agree", Detail: detail}
+	case spread.Duration() > apartFrom:
+		return verdict{Level: levelWarn, Text: who + " are " + human(spread) + " apart", Said: who + " do not agree yet", Detail: detail}
 	}
-	return " within " + human(s.Status.Spread)
+	return verdict{Level: l, Text: who + " agree within " + human(spread), Said: who + " agree", Detail: detail}
 }
 
 // odd names whoever does not vote, and why; of many the first.

@@ -31,6 +31,8 @@ func TestVerdict(t *testing.T) {
 			"3 hosts agree within 12.0 µs", "vega is master. This clock is off by 4.00 µs at most."},
 		{"holdover", func(s *Sample) { s.Status.State, s.Status.LastPoll = "holdover", seconds(4.4) }, levelBad, "No master since 4 s",
 			"Holdover: this clock holds its frequency while the LAN elects another. This clock is off by 4.00 µs at most."},
+		{"far apart", func(s *Sample) { s.Status.Spread = new(control.Seconds(0.25)) }, levelWarn, "3 hosts are 250 ms apart",
+			"This host is master. All of them vote."},
 		{"no majority", func(s *Sample) { s.Status.State = "holding" }, levelBad, "No majority agrees since 90 s",
 			"This host is master and steers nobody: more than half of the voters have to agree."},
 		{"listening", func(s *Sample) { s.Status.State = "listening" }, levelWait, "No master heard for 90 s",
