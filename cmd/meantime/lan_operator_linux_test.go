@@ -408,18 +408,18 @@ func TestLANHammered(t *testing.T) {
 	if b == nil {
 		return
 	}
-	var sockets []string
-	for i := range lanPPM {
-		sockets = append(sockets, filepath.Join(os.TempDir(), fmt.Sprintf("hammered%d.sock", i)))
-	}
+	var doors []door
 	var nodes []*process
 	for i, h := range b.lan(len(lanPPM)) {
-		nodes = append(nodes, h.run("", "--insecure", "--poll", "500ms", "--role", []string{"master", "slave", "slave"}[i], "--control", sockets[i],
-			"--virtual-offset", lanOffsets[i], "--virtual-frequency", fmt.Sprintf("%gppm", lanPPM[i])))
+		socket := filepath.Join(os.TempDir(), fmt.Sprintf("hammered%d.sock", i))
+		nodes = append(nodes, h.run("page: "+metricsAddress+"\n", "--insecure", "--poll", "500ms", "--role", []string{"master", "slave", "slave"}[i],
+			"--control", socket, "--virtual-offset", lanOffsets[i], "--virtual-frequency", fmt.Sprintf("%gppm", lanPPM[i])))
+		doors = append(doors, door{h, "unix", socket, []string{control.PathStatus, control.PathMembers, control.PathEvents, control.PathNow, "/metrics"}},
+			door{h, "tcp", metricsAddress, []string{"/", "/page.js", "/history"}})
 	}
 	time.Sleep(settle)
 	from, idle := rawNow(t), cpuTime(t, nodes)
-	answered := hammer(t, clients, span, sockets, []string{control.PathStatus, control.PathMembers, control.PathEvents, control.PathNow})
+	answered := hammer(t, clients, span, doors)
 	to, busy := rawNow(t), cpuTime(t, nodes)
 	time.Sleep(time.Second)
 	stopAll(t, nodes...)
@@ -435,21 +435,35 @@ func TestLANHammered(t *testing.T) {
 	}
 }
 
-// hammer has clients ask for all paths at all sockets, one after the other, for a while, and counts the answers.
-func hammer(t *testing.T, clients int, span time.Duration, sockets, paths []string) (answered int64) {
+// door is where a host's daemon is asked, and for what.
+type door struct {
+	host             *lanHost
+	network, address string
+	paths            []string
+}
+
+// dial connects from the host itself.
+func (d door) dial(context.Context, string, string) (conn net.Conn, err error) {
+	d.host.do(func() error {
+		conn, err = net.Dial(d.network, d.address)
+		return nil // a connection that is refused is no answer
+	})
+	return conn, err
+}
+
+// hammer has clients ask for all paths at all doors, one after the other, for a while, and counts the answers.
+func hammer(t *testing.T, clients int, span time.Duration, doors []door) (answered int64) {
 	var count atomic.Int64
 	var all sync.WaitGroup
 	end := time.Now().Add(span)
 	for i := range clients {
 		all.Go(func() {
-			dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", sockets[i%len(sockets)])
-			}
-			client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+			d := doors[i%len(doors)]
+			client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DialContext: d.dial, DisableKeepAlives: true}}
 			for n := i; time.Now().Before(end); n++ {
-				answer, err := client.Get("http://localhost" + paths[n%len(paths)])
+				answer, err := client.Get("http://" + metricsAddress + d.paths[n%len(d.paths)])
 				if err != nil {
-					continue // a connection that is refused is no answer
+					continue
 				}
 				if _, err := io.Copy(io.Discard, answer.Body); err == nil && answer.StatusCode == http.StatusOK {
 					count.Add(1)
