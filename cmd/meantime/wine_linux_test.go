@@ -368,7 +368,7 @@ func (w *wine) lan(t *testing.T) {
 	}
 	w.traces(t, trace, log.Name())
 	time.Sleep(14 * time.Second)
-	w.meantime(t, exitOK, "of which 3 vote", "status", "--socket", socket) // wine 8 has no Unix sockets
+	w.meantime(t, exitOK, "members       3", "status", "--socket", socket) // wine 8 has no Unix sockets
 	w.meantime(t, exitOK, "warn", "log", "level", "warn", "--socket", socket)
 	_ = node.Process.Kill()
 	_ = node.Wait()
