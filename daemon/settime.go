@@ -22,6 +22,9 @@ func (d *driver) setTime(ctx context.Context, who caller, s control.SetTime) (co
 	if math.Abs(float64(s.By)) > farthest || !s.Time.IsZero() && math.Abs(float64(s.Time.Unix())) > farthest {
 		return control.Setting{}, httpError{http.StatusBadRequest, "a time from 1970 to 2116 is wanted"}
 	}
+	if s.Time.IsZero() && s.By.Duration() == 0 {
+		return control.Setting{}, httpError{http.StatusBadRequest, "by_s is less than a nanosecond"}
+	}
 	set := make(chan node.TimeSet, 1)
 	input := func(at node.Moment) node.Input {
 		by := s.By.Duration()

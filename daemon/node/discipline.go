@@ -89,6 +89,8 @@ func (n *Node) adopt(c correction) {
 // belong goes over to another lineage: to another LAN, or with this one to a time that an operator set.
 func (n *Node) belong(c correction) {
 	late := n.order.known && c.lineage == n.order.move.Lineage && n.lineage == n.order.move.From
+	// It carried out an order that the LAN has not heard of: given by a master that was cut off, say. Known still, it would be awaited again.
+	back := n.order.known && n.lineage == n.order.move.Lineage && c.lineage == n.order.move.From
 	n.merging = n.lineage != 0 && !c.founding && !late
 	n.lineage = c.lineage
 	switch {
@@ -98,7 +100,7 @@ func (n *Node) belong(c correction) {
 	default:
 		n.age = foundingRounds
 	}
-	if n.order.known && c.lineage != n.order.move.Lineage && c.lineage != n.order.move.From {
+	if back || n.order.known && c.lineage != n.order.move.Lineage && c.lineage != n.order.move.From {
 		n.order, n.course = order{}, course{}
 	}
 }
@@ -265,7 +267,7 @@ func (n *Node) steer() {
 	n.alarm(n.gap())
 	n.tell(phase)
 	_, known := n.servo.Heard()
-	alone := n.lead != nil && !n.together // it is LAN time itself
+	alone := n.itself()
 	s := Steer{
 		Frequency: frequency,
 		Phase:     due,
@@ -299,6 +301,9 @@ func (n *Node) untilTurn() time.Duration {
 	}
 	return steerEvery - since
 }
+
+// itself says whether this node's timescale is LAN time, because nobody else was ever measured.
+func (n *Node) itself() bool { return n.lead != nil && !n.together }
 
 // steers says whether the clock is being steered at present.
 func (n *Node) steers() bool { return n.steerAt != never }

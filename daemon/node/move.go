@@ -13,6 +13,8 @@ const (
 	// retold is for how long after it was carried out an order is told on where no clock is slewed: whoever takes office then may have
 	// missed it.
 	retold = 30 * time.Second
+	// farthest is how far ahead an order's instant may be: announced rounds of the longest interval take 40 minutes.
+	farthest = time.Hour
 )
 
 // order is an operator's word that LAN time is to be moved, as far as this node knows of one.
@@ -41,7 +43,7 @@ func (n *Node) news() (m netproto.Move) {
 // needs the course.
 func (n *Node) learn(m netproto.Move, lineage uint64) {
 	known := n.order.known && m.Lineage == n.order.move.Lineage || m.Lineage == n.lineage
-	if m.Lineage == 0 || known || !n.possible(m.By) || n.lead != nil && n.lineage != m.From {
+	if m.Lineage == 0 || known || !n.possible(m.By) || m.Epoch-n.stamp(n.at.Raw) > netproto.Stamp(farthest) || n.lead != nil && n.lineage != m.From {
 		return
 	}
 	switch lineage {
@@ -90,7 +92,11 @@ func (n *Node) carryOut() {
 // embark sets out on the order's course, as this clock does if it is slewed.
 func (n *Node) embark() {
 	m := n.order.move
-	n.course = course{left: m.Left, from: int64(m.Epoch) + m.By, pace: max(float64(m.Pace), slowestPace) / 1e9}
+	left := m.Left
+	if rest := n.course.rest(int64(m.Epoch)); rest != 0 { // a master that was stepped before knows of no way that is still to go
+		left = m.By + rest
+	}
+	n.course = course{left: left, from: int64(m.Epoch) + m.By, pace: max(float64(m.Pace), slowestPace) / 1e9}
 	n.away = true // the log knows
 	n.note(Warn, "LAN time was set by an operator", Attr{"by", time.Duration(m.By)},
 		Attr{"slewing_takes", n.course.takes().Round(time.Second)})

@@ -40,13 +40,20 @@ func (n *Node) elect(e Elect) {
 		n.handOverIfOutranked(e.By)
 	case n.reached():
 		n.refuseTo("the LAN has a living master: ask there", n.follow.master.id)
-	case !n.mayStand():
+	case !n.standsNow():
 		n.refuseTo("no master is heard, and this node does not stand for master", 0)
 	default:
 		n.note(Info, "standing for master: an operator asked", Attr{"by", e.By})
 		n.follow.watch = election.NewWatch(n.at.Now, n.cfg.Interval, true, true, n.fraction)
 		n.do(Answer{Done: true, Text: "no master is heard: this node stands now", Node: n.cfg.ID})
 	}
+}
+
+// standsNow says whether this node may stand, now that an operator asks: that ends the rest after a step down.
+func (n *Node) standsNow() bool {
+	n.rest = never
+	n.follow.watch.May(n.mayStand())
+	return n.mayStand()
 }
 
 // reached says whether this node obeys a master that lives.

@@ -61,6 +61,8 @@ func (n *Node) Status() Status {
 	}
 	if _, ok := n.servo.Heard(); ok {
 		s.Bound = time.Duration(n.servo.Bound(n.at.Raw))
+	} else if n.synced && n.itself() {
+		s.Bound = 0
 	}
 	if n.lead != nil {
 		n.lead.fill(&s)
@@ -117,8 +119,12 @@ func (f *follower) view(a netproto.Adjust) {
 // LANTime is LAN time at a moment, and how far from it that may be (both ns, the former since the Unix epoch). ok is false before the node
 // has been told it.
 func (n *Node) LANTime(at Moment) (best, bound int64, ok bool) {
-	if _, heard := n.servo.Heard(); !heard || !n.synced {
-		return 0, 0, false
+	_, heard := n.servo.Heard()
+	switch {
+	case n.synced && heard:
+		return n.servo.Line().At(at.Raw), n.servo.Bound(at.Raw), true
+	case n.synced && n.itself():
+		return n.servo.Line().At(at.Raw), 0, true
 	}
-	return n.servo.Line().At(at.Raw), n.servo.Bound(at.Raw), true
+	return 0, 0, false
 }
