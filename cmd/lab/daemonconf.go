@@ -16,6 +16,9 @@ const (
 	stateDir  = "/run/meantime"
 	driftFile = "/run/chrony.drift"
 
+	// controlSocket is where meantime listens by default.
+	controlSocket = "/run/meantime/socket"
+
 	// Strata that a chrony LAN without a reference serves: of `chrony` its first node, of `chrony-orphan` whoever leads.
 	localStratum, orphanStratum = 8, 10
 )

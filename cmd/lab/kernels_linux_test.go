@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -116,6 +117,28 @@ func TestKernelsKill(t *testing.T) {
 		if g.Record.Down != (g.Node == a.Node) {
 			t.Errorf("node %d: down at the end: %v", g.Node, g.Record.Down)
 		}
+	}
+}
+
+// TestKernelsSetTime: an operator on a host sets the LAN 200 ms on; all clocks are slewed there together, none steps, none exceeds max_slew.
+// Ten times the default, or it would take seven minutes.
+func TestKernelsSetTime(t *testing.T) {
+	requireKernels(t)
+	const most, noise = 5000, 200 // ppm; noise is what a sample leaves open
+	r := runLab(t, "--program", "meantime", "--nodes", "3", "--for", "84s", "--settle", "15s", "--faults", "set-time:2@18s~200ms",
+		"--set", fmt.Sprintf("meantime:max_slew: %dppm", most), "--realtime")
+	if !r.passed() {
+		t.Errorf("failed: %s", verdicts(r))
+	}
+	if len(r.Aftermaths) != 1 || r.Aftermaths[0].Set == nil {
+		t.Fatalf("%d aftermaths of one order", len(r.Aftermaths))
+	}
+	s := r.Aftermaths[0].Set
+	if s.Told == nil || s.There == nil || *s.There > *s.Told+5 {
+		t.Errorf("there after %s s, the operator was told %s s", figure(s.There, "%.1f"), figure(s.Told, "%.1f"))
+	}
+	if s.Slowest == nil || *s.Slowest < -most-noise || *s.Fastest > most+noise {
+		t.Errorf("a clock ran at %s to %s ppm", figure(s.Slowest, "%+.0f"), figure(s.Fastest, "%+.0f"))
 	}
 }
 
