@@ -46,6 +46,8 @@ func TestFaultsParse(t *testing.T) {
 		{"--program chrony --poll 3s", "powers of two"},
 		{"--set poll", "a colon"},
 		{"--set none:poll", "a colon"},
+		{"--set meantime.5:poll", "1 to 4"},
+		{"--set meantime.:poll", "1 to 4"},
 	} {
 		if _, err := parse(t, strings.Fields(c.args)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.args, err, c.want)
