@@ -125,7 +125,7 @@ func TestKernelsKill(t *testing.T) {
 func TestKernelsSetTime(t *testing.T) {
 	requireKernels(t)
 	const most, course, noise = 8000, 7000, 300 // ppm; noise is what a sample leaves open
-	r := runLab(t, "--program", "meantime", "--nodes", "3", "--for", "80s", "--settle", "18s", "--faults", "set-time:2@28s~200ms",
+	r := runLab(t, "--program", "meantime", "--nodes", "3", "--for", "77s", "--settle", "16s", "--faults", "set-time:2@26s~200ms",
 		"--set", fmt.Sprintf("meantime:max_slew: %dppm", most), "--realtime")
 	if !r.passed() {
 		t.Errorf("failed: %s", verdicts(r))

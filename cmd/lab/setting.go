@@ -10,8 +10,8 @@ import (
 // what runs backward loses ten times that.
 const mostSlew = 100_000
 
-// apartOnWay is how much further apart than at rest clocks may be on their way. A kernel heeds an order in its next second, each in its own:
-// two clocks that brake by 1000 ppm a second (PROTOCOL.md 8.32) may part by a millisecond.
+// apartOnWay is how much further apart than at rest clocks may be on their way. A kernel heeds an order in its next second, and no two have
+// the same seconds: clocks that brake by 1000 ppm a second (PROTOCOL.md 8.32) may part by a millisecond.
 const apartOnWay = 2
 
 // Setting is what came of an operator's order to set LAN time. Where the clocks should be then is on the straight course that their mean
