@@ -28,6 +28,8 @@ type Aftermath struct {
 	Heir   int      `json:"heir,omitempty"`   // that leader
 	Error  string   `json:"error,omitempty"`  // why it could not be done
 
+	Set *Setting `json:"set_time,omitempty"` // of an operator's order alone, which is no fault of anybody's
+
 	// Of the others, before and after the fault.
 	P99Before  *float64 `json:"p99_before_us"` // disagreement
 	P99After   *float64 `json:"p99_after_us"`
@@ -81,6 +83,9 @@ func (e *evidence) mark(list []Instant, all []suffering, within time.Duration) [
 			from -= maxGap // what is drawn between the samples before and after the jump is neither
 		}
 		away[i] = absence{s.begin.Node - 1, from, math.MaxInt64}
+		if s.begin.Verb == verbSet {
+			away[i].to = from // nobody is away
+		}
 	}
 	for i, s := range all {
 		back, ok := e.healed(s)
@@ -136,7 +141,7 @@ func staysBack(list []Instant, away []absence, guest int, within time.Duration) 
 }
 
 // aftermath says what each fault did.
-func (e *evidence) aftermath(list []Instant, all []suffering, away []absence) (found []Aftermath) {
+func (e *evidence) aftermath(list []Instant, all []suffering, away []absence, within time.Duration) (found []Aftermath) {
 	faults := e.plan.faults()
 	for i, s := range all {
 		at := e.host.since(s.begin.TSC)
@@ -153,16 +158,21 @@ func (e *evidence) aftermath(list []Instant, all []suffering, away []absence) (f
 				f.Error = s.end.Error
 			}
 		}
-		if e.leader(s.begin.TSC) == s.begin.Node && s.begin.Verb != verbStep {
+		if e.leader(s.begin.TSC) == s.begin.Node && s.begin.Verb != verbStep && s.begin.Verb != verbSet {
 			f.Leader = true
 			if first, heir, ok := e.lead(s.begin.TSC, s.begin.Node); ok {
 				f.Takes, f.Heir = new((first - at).Seconds()), heir
 			}
 		}
 		before, after := e.around(list, all, i)
-		e.compareOthers(&f, before, after)
-		e.watchFree(&f, list, s, at)
-		e.watchFrequency(&f, s)
+		f.compareSpreads(before, after)
+		if s.begin.Verb == verbSet {
+			f.Set = e.set(s.begin, before, after, within)
+		} else {
+			f.compareCourses(before, after)
+			e.watchFree(&f, list, s, at)
+			e.watchFrequency(&f, s)
+		}
 		found = append(found, f)
 	}
 	return found
@@ -215,12 +225,18 @@ func steady(lists ...[]Instant) func(Instant) float64 {
 	}
 }
 
-// compareOthers fills in how the others fared.
-func (e *evidence) compareOthers(f *Aftermath, before, after []Instant) {
+// compareSpreads fills in how far the others were apart.
+func (f *Aftermath) compareSpreads(before, after []Instant) {
+	if len(before) >= minSamples && len(after) >= minSamples {
+		f.P99Before, f.P99After = known(quantile(spreads(before), 0.99)), known(quantile(spreads(after), 0.99))
+	}
+}
+
+// compareCourses fills in whether the others went on as before.
+func (f *Aftermath) compareCourses(before, after []Instant) {
 	if len(before) < minSamples || len(after) < minSamples {
 		return
 	}
-	f.P99Before, f.P99After = known(quantile(spreads(before), 0.99)), known(quantile(spreads(after), 0.99))
 	middle := steady(before, after)
 	at := after[0].At
 	before, after = between(before, at-rateSpan, at), between(after, at, at+rateSpan)

@@ -16,6 +16,9 @@ const (
 	stateDir  = "/run/meantime"
 	driftFile = "/run/chrony.drift"
 
+	// controlSocket is where meantime listens by default.
+	controlSocket = "/run/meantime/socket"
+
 	// Strata that a chrony LAN without a reference serves: of `chrony` its first node, of `chrony-orphan` whoever leads.
 	localStratum, orphanStratum = 8, 10
 )
@@ -30,7 +33,7 @@ func isMeantime(program string) bool { return program == programMeantime || prog
 func daemonConf(p *Plan, node int) string {
 	switch p.Program {
 	case programMeantime, programPhase:
-		return meantimeConf(p)
+		return meantimeConf(p, node)
 	case programChrony, programOrphan:
 		return chronyConf(p, node)
 	}
@@ -38,14 +41,14 @@ func daemonConf(p *Plan, node int) string {
 }
 
 // meantimeConf is what an installation has, but for the key: every node may be master.
-func meantimeConf(p *Plan) string {
+func meantimeConf(p *Plan, node int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "role: auto\ninsecure: true\ninterfaces: [vec0]\nstate_dir: %s\npoll: %v\n", stateDir, p.Poll)
 	if p.Program == programPhase {
 		// The textbook's algorithm: each delta goes into the clock's phase, nothing into its rate.
 		b.WriteString("servo: phase-only\n")
 	}
-	for _, line := range p.lines() {
+	for _, line := range p.lines(node) {
 		b.WriteString(line + "\n")
 	}
 	return b.String()
@@ -82,7 +85,7 @@ func chronyConf(p *Plan, node int) string {
 	line("run before ordinary work, so that a stamp is not late", "sched_priority 1")
 	line("nobody asks it anything here", "cmdport 0\nbindcmdaddress /")
 	line("a place that can be written", "pidfile /run/chronyd.pid")
-	for _, text := range p.lines() {
+	for _, text := range p.lines(node) {
 		b.WriteString(text + "\n")
 	}
 	return b.String()

@@ -35,12 +35,14 @@ func TestDaemonConf(t *testing.T) {
 			t.Errorf("%q in\n%s", word, text)
 		}
 	}
-	own := conf(t, 1, "--poll", "500ms", "--set", "meantime:step: always", "--set", "chrony:port 124")
+	own := conf(t, 1, "--poll", "500ms", "--set", "meantime:step: always", "--set", "chrony:port 124", "--set", "meantime.2:max_slew: 10000ppm")
 	for _, want := range []string{"role: auto", "insecure: true", "interfaces: [vec0]", "state_dir: /run/meantime", "poll: 500ms", "step: always"} {
 		has(own, want)
 	}
 	lacks(own, "servo")
 	lacks(own, "port")
+	lacks(own, "max_slew")
+	has(conf(t, 2, "--set", "meantime.2:max_slew: 10000ppm"), "max_slew: 10000ppm")
 	has(conf(t, 2, "--program", "phase-only"), "servo: phase-only")
 
 	first, second := conf(t, 1, "--program", "chrony"), conf(t, 2, "--program", "chrony", "--poll", "2s")

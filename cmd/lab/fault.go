@@ -21,18 +21,20 @@ const (
 	verbStep   = "step"   // another program sets the clock off by the amount
 	verbCut    = "cut"    // the guest's cable is pulled
 	verbMend   = "mend"   // and put back
+	verbSet    = "set"    // an operator on the guest has the LAN's time moved by the amount
 )
 
 // phases are the verbs that a kind of fault begins and ends with. What the simulator can do beyond them makes no sense here, or
 // is not built.
 var phases = map[sim.FaultKind]struct{ begin, end string }{
-	sim.Kill:   {verbKill, verbStart},
-	sim.Stop:   {verbStop, verbStart},
-	sim.Wipe:   {verbWipe, verbStart},
-	sim.Power:  {verbPower, verbStart},
-	sim.Freeze: {verbFreeze, verbThaw},
-	sim.Step:   {verbStep, ""},
-	sim.Cut:    {verbCut, verbMend},
+	sim.Kill:    {verbKill, verbStart},
+	sim.Stop:    {verbStop, verbStart},
+	sim.Wipe:    {verbWipe, verbStart},
+	sim.Power:   {verbPower, verbStart},
+	sim.Freeze:  {verbFreeze, verbThaw},
+	sim.Step:    {verbStep, ""},
+	sim.Cut:     {verbCut, verbMend},
+	sim.SetTime: {verbSet, ""},
 }
 
 // Deed is one verb done to one guest.
@@ -41,7 +43,8 @@ type Deed struct {
 	Node   int           `json:"node"`  // 1 …
 	Verb   string        `json:"verb"`
 	Amount time.Duration `json:"amount_ns,omitempty"`
-	TSC    int64         `json:"tsc,omitempty"` // counter when it was done
+	TSC    int64         `json:"tsc,omitempty"`     // counter when it was done
+	Told   time.Duration `json:"told_ns,omitempty"` // how long it takes, as who did it was told
 	Error  string        `json:"error,omitempty"`
 }
 
@@ -65,19 +68,23 @@ func checkFault(f sim.Fault, p *Plan) error {
 	_, known := phases[f.Kind]
 	switch {
 	case !known:
-		return fmt.Errorf("%v: real kernels know kill, stop, wipe, power, freeze, step and cut", f)
+		return fmt.Errorf("%v: real kernels know kill, stop, wipe, power, freeze, step, cut and set-time", f)
 	case len(f.Hosts) == 0:
 		return fmt.Errorf("%v: whom? write master, all or node numbers after a colon", f)
 	case f.At <= 0 || f.At >= p.For:
 		return fmt.Errorf("%v: the run lasts from 0s to %v", f, p.For)
 	case f.For < 0:
 		return fmt.Errorf("%v: a duration cannot be negative", f)
-	case f.Kind == sim.Step && (f.Amount == 0 || f.For != 0):
-		return fmt.Errorf("%v: write by how much, and no duration: step:2@60s~10s", f)
+	case (f.Kind == sim.Step || f.Kind == sim.SetTime) && (f.Amount == 0 || f.For != 0):
+		return fmt.Errorf("%v: write by how much, and no duration: %v:2@60s~10s", f, f.Kind)
+	case f.Kind == sim.SetTime && (len(f.Hosts) != 1 || f.Hosts[0] == sim.All):
+		return fmt.Errorf("%v: one operator sets the time: write master or the number of one node", f)
+	case f.Kind == sim.SetTime && !isMeantime(p.Program):
+		return fmt.Errorf("%v: only meantime's operators can set the time of the LAN", f)
 	case f.For == 0 && (f.Kind == sim.Freeze || f.Kind == sim.Power || f.Kind == sim.Cut):
 		return fmt.Errorf("%v: how long? write +duration", f)
-	case f.Amount != 0 && f.Kind != sim.Step && f.Kind != sim.Power:
-		return fmt.Errorf("%v: only step and power have an amount", f)
+	case f.Amount != 0 && f.Kind != sim.Step && f.Kind != sim.Power && f.Kind != sim.SetTime:
+		return fmt.Errorf("%v: only step, power and set-time have an amount", f)
 	}
 	for _, h := range f.Hosts {
 		if h == 0 || h > p.Count {

@@ -27,6 +27,11 @@ func TestFaultsParse(t *testing.T) {
 		{"--faults kill:2@10s~5s", "amount"},
 		{"--faults step:2@10s", "by how much"},
 		{"--faults step:2@10s+3s~5s", "by how much"},
+		{"--faults set-time:2@10s", "by how much"},
+		{"--faults set-time:2@10s+3s~1s", "by how much"},
+		{"--faults set-time:all@10s~1s", "one operator"},
+		{"--faults set-time:1.2@10s~1s", "one operator"},
+		{"--program chrony --faults set-time:2@10s~1s", "only meantime"},
 		{"--faults freeze:2@10s", "how long?"},
 		{"--faults power:2@10s", "how long?"},
 		{"--faults cut:2@10s", "how long?"},
@@ -41,6 +46,8 @@ func TestFaultsParse(t *testing.T) {
 		{"--program chrony --poll 3s", "powers of two"},
 		{"--set poll", "a colon"},
 		{"--set none:poll", "a colon"},
+		{"--set meantime.5:poll", "1 to 4"},
+		{"--set meantime.:poll", "1 to 4"},
 	} {
 		if _, err := parse(t, strings.Fields(c.args)...); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.args, err, c.want)

@@ -83,7 +83,7 @@ func (e *evidence) cost(vitals []Vital) (cpu, rss *float64) {
 func (r *Result) measure(e *evidence) {
 	all := sufferings(e.deeds())
 	away := e.mark(r.timeline, all, r.Within)
-	r.Aftermaths = e.aftermath(r.timeline, all, away)
+	r.Aftermaths = e.aftermath(r.timeline, all, away, r.Within)
 	if at, ok := together(r.timeline, r.Within); ok {
 		r.Together = new(at.Seconds())
 	}
@@ -126,7 +126,7 @@ func (r *Result) measureClocks() {
 		g := &r.Guests[i]
 		g.Started, g.Ended = new(first.Offsets[i]/1e6), new(last.Offsets[i]/1e6)
 		if len(judged) >= minSamples {
-			g.Clock = new(rate(judged, func(t Instant) float64 { return t.Offsets[i] }))
+			g.Clock = known(rate(between(judged, 0, r.setAt()), func(t Instant) float64 { return t.Offsets[i] }))
 		}
 	}
 	if len(judged) < minSamples {
@@ -134,7 +134,7 @@ func (r *Result) measureClocks() {
 	}
 	all := spreads(judged)
 	r.Spread = &Spread{Median: quantile(all, 0.5), P95: quantile(all, 0.95), P99: quantile(all, 0.99), Max: quantile(all, 1)}
-	r.LANRate = known(rate(judged, steady(judged)))
+	r.LANRate = known(rate(between(judged, 0, r.setAt()), steady(judged)))
 }
 
 // spreads are the disagreements at some instants, in µs.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -116,6 +117,31 @@ func TestKernelsKill(t *testing.T) {
 		if g.Record.Down != (g.Node == a.Node) {
 			t.Errorf("node %d: down at the end: %v", g.Node, g.Record.Down)
 		}
+	}
+}
+
+// TestKernelsSetTime: an operator on a host sets the LAN 200 ms on; all clocks are slewed there together, none steps, none exceeds max_slew,
+// and the pace is that of the common course, which leaves an eighth of it. Sixteen times the default, or it would take seven minutes.
+func TestKernelsSetTime(t *testing.T) {
+	requireKernels(t)
+	const most, course, noise = 8000, 7000, 300 // ppm; noise is what a sample leaves open
+	r := runLab(t, "--program", "meantime", "--nodes", "3", "--for", "77s", "--settle", "16s", "--faults", "set-time:2@26s~200ms",
+		"--set", fmt.Sprintf("meantime:max_slew: %dppm", most), "--realtime")
+	if !r.passed() {
+		t.Errorf("failed: %s", verdicts(r))
+	}
+	if len(r.Aftermaths) != 1 || r.Aftermaths[0].Set == nil {
+		t.Fatalf("%d aftermaths of one order", len(r.Aftermaths))
+	}
+	s := r.Aftermaths[0].Set
+	if s.Told == nil || s.There == nil || *s.There > *s.Told+5 {
+		t.Errorf("there after %s s, the operator was told %s s", figure(s.There, "%.1f"), figure(s.Told, "%.1f"))
+	}
+	if s.Pace == nil || math.Abs(*s.Pace-course) > noise {
+		t.Errorf("at %s ppm on the way, want %d", figure(s.Pace, "%+.0f"), course)
+	}
+	if s.Slowest == nil || *s.Slowest < -most-noise || *s.Fastest > most+noise {
+		t.Errorf("a clock ran at %s to %s ppm", figure(s.Slowest, "%+.0f"), figure(s.Fastest, "%+.0f"))
 	}
 }
 

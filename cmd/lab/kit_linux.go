@@ -212,11 +212,13 @@ func checkConf(ctx context.Context, plan *Plan, argv []string, path string) erro
 	if !isMeantime(plan.Program) {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte(daemonConf(plan, 1)), 0o644); err != nil {
-		return err
-	}
-	if out, err := exec.CommandContext(ctx, argv[0], "config", "check", "--config", path).CombinedOutput(); err != nil {
-		return fmt.Errorf("--program %s: %w\n%s", plan.Program, err, bytes.TrimSpace(out))
+	for node := 1; node <= plan.Count; node++ {
+		if err := os.WriteFile(path, []byte(daemonConf(plan, node)), 0o644); err != nil {
+			return err
+		}
+		if out, err := exec.CommandContext(ctx, argv[0], "config", "check", "--config", path).CombinedOutput(); err != nil {
+			return fmt.Errorf("--program %s, node %d: %w\n%s", plan.Program, node, err, bytes.TrimSpace(out))
+		}
 	}
 	return nil
 }

@@ -86,6 +86,8 @@ or the numbers of the report, from 1, with dots between them:
   freeze:2@60s+30s      SIGSTOP, and SIGCONT after 30 s
   step:2@60s~10s        another program sets the clock, as date -s does
   cut:2@60s+10s         the cable is pulled
+  set-time:2@60s~200ms  an operator on node 2 sets the time of the LAN, with meantime set-time --by; the run fails unless
+                        all clocks are slewed there together, none back, to within 1 ms (--expect-within), 2 ms on the way
 
 A guest does not count in the LAN's figures from a fault until it is back within 1 ms (--expect-within) of the others for a second.`,
 		Example: "  lab run --program meantime --nodes 4 --ppm 40,-35,15,-20 --offset 0s,200ms,400ms,600ms --for 90s\n" +

@@ -68,7 +68,7 @@ type Plan struct {
 	Wander   float64       `json:"wander_ppm,omitempty"` // per square root of a second
 	Seed     uint64        `json:"seed,omitempty"`       // that the wander is drawn from
 	Faults   string        `json:"faults,omitempty"`     // in the simulator's spelling, in the order of time
-	Set      []string      `json:"set,omitempty"`        // further lines of configuration, behind a program's name and a colon
+	Set      []string      `json:"set,omitempty"`        // further lines of configuration, behind whose they are and a colon
 	Within   time.Duration `json:"expect_within_ns,omitempty"`
 	By       time.Duration `json:"expect_by_ns,omitempty"`
 	Rate     float64       `json:"expect_rate_ppm,omitempty"`
@@ -83,14 +83,28 @@ type NodePlan struct {
 	Offset time.Duration `json:"offset_ns"`
 }
 
-// lines are the further lines of the program's own configuration.
-func (p *Plan) lines() (list []string) {
+// lines are the further lines of the program's own configuration on a node.
+func (p *Plan) lines(node int) (list []string) {
 	for _, text := range p.Set {
-		if program, line, _ := strings.Cut(text, ":"); program == p.Program {
+		whose, line, _ := strings.Cut(text, ":")
+		if program, only, one := strings.Cut(whose, "."); program == p.Program && (!one || only == strconv.Itoa(node)) {
 			list = append(list, line)
 		}
 	}
 	return list
+}
+
+// checkSet refuses a line that no program has on any node.
+func (p *Plan) checkSet(text string) error {
+	whose, _, ok := strings.Cut(text, ":")
+	program, only, one := strings.Cut(whose, ".")
+	if !ok || !isMeantime(program) && !isChrony(program) {
+		return fmt.Errorf("--set %q: write a program that has a configuration, a colon, and the line", text)
+	}
+	if node, err := strconv.Atoi(only); one && (err != nil || node < 1 || node > p.Count) {
+		return fmt.Errorf("--set %q: the nodes are 1 to %d", text, p.Count)
+	}
+	return nil
 }
 
 // untilExit says that the program ends by itself and that its exit code is the answer.
@@ -123,7 +137,8 @@ func (r *runFlags) registerBed(f *pflag.FlagSet, plan *Plan) {
 	f.Uint64Var(&plan.Seed, "seed", 1, "number that the wander is drawn from")
 	f.StringVar(&r.faults, "faults", "", "what happens to whom, as meantime simulate spells it: kill:2@60s+10s,step:master@90s~10s")
 	f.StringArrayVar(&r.kills, "kill", nil, "the same for kill, in short: master@60s, 2@60s+10s; may be repeated")
-	f.StringArrayVar(&plan.Set, "set", nil, "a further line of a program's configuration, as in 'meantime:step: always'; may be repeated")
+	f.StringArrayVar(&plan.Set, "set", nil, "a further line of a program's configuration, as in 'meantime:step: always', or of one node's, "+
+		"as in 'meantime.2:step: always'; may be repeated")
 	f.DurationVar(&plan.Settle, "settle", defaultSettle, "what is left out of the figures at the start (none, sysclock-test: 0s)")
 	f.DurationVar(&plan.Within, "expect-within", 0, "fail unless all clocks come and stay this close together")
 	f.DurationVar(&plan.By, "expect-by", 0, "… by this time after the start (default --settle)")
@@ -219,9 +234,9 @@ func (p *Plan) check() error {
 	case p.Wander < 0 || p.Wander > maxWander:
 		return fmt.Errorf("--wander %g: want 0 to %d ppm", p.Wander, maxWander)
 	}
-	for _, line := range p.Set {
-		if program, _, ok := strings.Cut(line, ":"); !ok || !isMeantime(program) && !isChrony(program) {
-			return fmt.Errorf("--set %q: write a program that has a configuration, a colon, and the line", line)
+	for _, text := range p.Set {
+		if err := p.checkSet(text); err != nil {
+			return err
 		}
 	}
 	return checkPoll(p.Program, p.Poll)

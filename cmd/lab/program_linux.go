@@ -1,6 +1,9 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +19,9 @@ import (
 
 // deedPeriod is how often a guest looks for what is to be done to it; it bounds how late a deed comes. Its true time is noted.
 const deedPeriod = 100 * time.Millisecond
+
+// setPatience is how long an operator waits for what comes of setting the time: a little longer than the command does itself.
+const setPatience = 12 * time.Second
 
 // program is what runs in a guest; without a command it is nothing that never ends.
 type program struct {
@@ -125,7 +131,7 @@ func (p *program) suffer() error {
 			return err
 		}
 		d.TSC = rdtsc()
-		if err := p.do(d); err != nil {
+		if err := p.do(&d); err != nil {
 			d.Error = err.Error()
 		}
 		p.deeds = append(p.deeds, d)
@@ -133,7 +139,7 @@ func (p *program) suffer() error {
 }
 
 // do does one deed.
-func (p *program) do(d Deed) error {
+func (p *program) do(d *Deed) error {
 	if p.cmd == nil && d.Verb != verbStep {
 		return errors.New("there is no program")
 	}
@@ -161,8 +167,32 @@ func (p *program) do(d Deed) error {
 		return p.signal(syscall.SIGCONT, false)
 	case verbStep:
 		return stepClock(d.Amount)
+	case verbSet:
+		return p.setTime(d)
 	}
 	return fmt.Errorf("no such deed: %s", d.Verb)
+}
+
+// setTime is an operator who has the daemon set the time of the LAN, and notes how long he is told that it takes.
+func (p *program) setTime(d *Deed) error {
+	ctx, cancel := context.WithTimeout(context.Background(), setPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, p.order.Argv[0], "set-time", "--by", d.Amount.String(), "--socket", controlSocket, "--json")
+	var told, complaint bytes.Buffer
+	cmd.Env, cmd.Stdout, cmd.Stderr = p.order.Env, &told, &complaint
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("meantime set-time: %w: %s", err, bytes.TrimSpace(complaint.Bytes()))
+	}
+	var answer struct {
+		Begins float64 `json:"begins_s"`
+		Takes  float64 `json:"takes_s"`
+	}
+	if err := json.Unmarshal(told.Bytes(), &answer); err != nil {
+		return fmt.Errorf("meantime set-time: %w: %s", err, told.Bytes())
+	}
+	d.Told = time.Since(began) + time.Duration((answer.Begins+answer.Takes)*1e9)
+	return nil
 }
 
 // stepClock sets this kernel's wall clock off by an amount, with the call that date -s makes.

@@ -183,6 +183,7 @@ func (r *Result) checkPrograms() {
 	for _, a := range r.Aftermaths {
 		r.add(fmt.Sprintf("fault of node %d", a.Node), a.Fault, "done "+a.Error, a.Error == "")
 	}
+	r.checkSettings()
 	for _, g := range r.Guests {
 		name := fmt.Sprintf("program %d", g.Node)
 		got := fmt.Sprintf("exit code %d", g.Record.Exit)

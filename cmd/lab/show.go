@@ -108,6 +108,10 @@ func (r *Result) aftermathLines(b *bytes.Buffer) {
 		if a.Leader {
 			fmt.Fprintf(b, "; it led: node %d took over after %s s", a.Heir, figure(a.Takes, "%.2f"))
 		}
+		if a.Set != nil {
+			fmt.Fprintf(b, "\n  %s; p99 %s → %s µs\n", a.Set.line(), figure(a.P99Before, "%.1f"), figure(a.P99After, "%.1f"))
+			continue
+		}
 		fmt.Fprintf(b, "\n  others: p99 %s → %s µs, LAN rate moved by %s ppm, mean off its course by %s µs at most in %v\n",
 			figure(a.P99Before, "%.1f"), figure(a.P99After, "%.1f"), figure(a.RateMoved, "%+.3f"), figure(a.EchoMoved, "%.1f"), echoSpan)
 		if a.FreeMoved != nil {
