@@ -95,8 +95,8 @@ func read(w http.ResponseWriter, r *http.Request, wish any) *httpError {
 // wish is what an operator wants of the node.
 type wish struct {
 	input func(node.Moment) node.Input
-	done  chan<- node.Answer  // what became of it at once,
-	set   chan<- node.TimeSet // or, where LAN time is to be set, once the master has answered
+	done  chan<- node.Answer // what became of it at once,
+	set   chan<- outcome     // or, where LAN time is to be set, once the master has answered
 }
 
 // wish hands a wish to the node, in the driver's goroutine, and returns what became of it.

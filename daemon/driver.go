@@ -73,10 +73,10 @@ type driver struct {
 	group   uint32
 	asks    chan func()
 	wishes  chan wish
-	answer  node.Answer         // to the wish under way
-	setting chan<- node.TimeSet // of who has ordered that LAN time be set, nil = nobody has
-	ended   chan struct{}       // closed when run is over
-	queue   []node.Sent         // stamps to hand to the node
+	answer  node.Answer    // to the wish under way
+	setting chan<- outcome // of who has ordered that LAN time be set, nil = nobody has
+	ended   chan struct{}  // closed when run is over
+	queue   []node.Sent    // stamps to hand to the node
 	tokens  map[udp.Token]uint64
 	stamps  []udp.Sent
 	stepped bool // the clock was stepped since the last moment was read

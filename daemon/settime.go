@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/http"
@@ -25,7 +26,7 @@ func (d *driver) setTime(ctx context.Context, who caller, s control.SetTime) (co
 	if s.Time.IsZero() && s.By.Duration() == 0 {
 		return control.Setting{}, httpError{http.StatusBadRequest, "by_s is less than a nanosecond"}
 	}
-	set := make(chan node.TimeSet, 1)
+	set := make(chan outcome, 1)
 	input := func(at node.Moment) node.Input {
 		by := s.By.Duration()
 		if !s.Time.IsZero() {
@@ -42,10 +43,16 @@ func (d *driver) setTime(ctx context.Context, who caller, s control.SetTime) (co
 	}
 	select {
 	case a := <-set:
-		return settingOf(a, time.Now())
+		return settingOf(a.TimeSet, a.now)
 	case <-d.ended:
 		return control.Setting{}, errEnding
 	}
+}
+
+// outcome is what came of an order, and LAN time when that was known.
+type outcome struct {
+	node.TimeSet
+	now time.Time
 }
 
 // settingOf tells what the master has answered.
@@ -63,9 +70,9 @@ func settingOf(a node.TimeSet, now time.Time) (control.Setting, error) {
 }
 
 // expect notes who waits for the answer to an order. One at a time is given.
-func (d *driver) expect(set chan<- node.TimeSet) bool {
+func (d *driver) expect(set chan<- outcome) bool {
 	if d.setting != nil {
-		set <- node.TimeSet{Answer: netproto.AnswerBusy}
+		set <- outcome{TimeSet: node.TimeSet{Answer: netproto.AnswerBusy}}
 		return false
 	}
 	d.setting = set
@@ -75,7 +82,13 @@ func (d *driver) expect(set chan<- node.TimeSet) bool {
 // wasSet tells who waits what came of an order.
 func (d *driver) wasSet(a node.TimeSet) {
 	if d.setting != nil {
-		d.setting <- a // there is room
+		d.setting <- outcome{a, instant(cmp.Or(d.lanTime(), d.sharp.Wall))} // there is room
 		d.setting = nil
 	}
+}
+
+// lanTime is LAN time (ns since the Unix epoch) at the last reading of the clock, 0 where it is not known.
+func (d *driver) lanTime() int64 {
+	best, _, _ := d.node.LANTime(node.Moment{Raw: d.sharp.Raw})
+	return best
 }

@@ -57,8 +57,15 @@ func TestSetTime(t *testing.T) {
 				t.Errorf("node %d has not logged it", i+1)
 			}
 		}
+		// The clocks are three hours from LAN time still.
+		later, want := set(`{"by_s":1}`), lanTime(ctx, t, all[0])
+		want = want.Add((later.By + later.Begins + later.Takes).Duration())
+		if off := later.Ends.Sub(want); off.Abs() > time.Second {
+			t.Errorf("it ends at %v, which is %v off", later.Ends, off)
+		}
+		time.Sleep(12 * time.Second)
 		for body, says := range map[string]string{
-			`{}`: "either", `{"by_s":1,"time":"2026-11-23T10:00:00Z"}`: "either", `{"by_s":1e300}`: "1970 to 2116",
+			`{}`: "either", `{"by_s":1,"time":"2026-11-23T10:00:00Z"}`: "either", `{"by_s":1e300}`: "1970 to 2116", `{"by_s":1e-10}`: "nanosecond",
 			`{"time":"9999-01-01T00:00:00Z"}`: "1970 to 2116", `{"by_s":3e9}`: "no such date",
 		} {
 			w := all[1].posted(ctx, caller{}, control.PathSetTime, asJSON, body)

@@ -153,7 +153,7 @@ func (n *Node) Members() []Member {
 func (r *reading) fill(m Member) Member {
 	m.Voice, m.Jitter = r.voice, time.Duration(r.jitter)
 	if m.Measured = r.seen; r.seen {
-		m.Offset, m.Delay = time.Duration(r.sample.Offset)-m.Residual, time.Duration(r.sample.Delay)
+		m.Offset, m.Delay = time.Duration(r.sample.Offset)-m.Residual, time.Duration(max(0, r.sample.Delay))
 		m.Bound = time.Duration(r.sample.Bound)
 	}
 	return m

@@ -216,3 +216,19 @@ func TestDeltaOfTheMovesOwnRound(t *testing.T) {
 		t.Errorf("the move was made twice: %v more", time.Duration(moved))
 	}
 }
+
+// A master in its first rounds learns from its members of an order that it has not heard of; not from dry runs, which try out.
+func TestDryRunsTellARealMasterOfNoOrder(t *testing.T) {
+	for name, flags := range map[string]netproto.Flags{"dry": netproto.FlagDry, "real": 0} {
+		b := newBench(t, RoleMaster, nil)
+		f := following(2, 3)
+		b.founded(f...)
+		b.node.lead.resuming = resumeRounds
+		m := netproto.Move{Lineage: 77, From: b.node.lineage, By: int64(time.Hour), Left: int64(time.Hour), Pace: 400_000,
+			Epoch: b.node.stamp(b.node.at.Raw) + netproto.Stamp(time.Minute)}
+		b.spoken(f[:1], func(_ *fake, h *netproto.Header, r *netproto.Reply) { h.Flags |= flags; r.Move = m })
+		if got := b.node.order.known; got != (flags == 0) {
+			t.Errorf("%s: the order is known: %v", name, got)
+		}
+	}
+}
