@@ -59,7 +59,7 @@ func TestLANDoctor(t *testing.T) {
 		return fmt.Sprintf("key_file: %s\nstate_dir: %s\ncontrol: %s/none\n%s\n", key, dir, dir, strings.Join(more, "\n"))
 	}
 	master := b.hosts[0].run(fmt.Sprintf("key_file: %s\nrole: master\ncontrol: %s\n", ours, socket))
-	master.says("gathering", 1, 5*time.Second)
+	master.says("master now", 1, 5*time.Second)
 	b.ip("link set port3 nomaster")
 
 	for _, tt := range []struct {
