@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"meantime/daemon/control"
+	"meantime/daemon/node"
 	"meantime/netproto"
 )
 
@@ -57,6 +58,8 @@ func parse(h netproto.Header, body []byte) (any, error) {
 		return netproto.ParseClaim(body)
 	case netproto.KindResign:
 		return netproto.ParseResign(body)
+	case netproto.KindSetTime:
+		return netproto.ParseSetTime(body)
 	}
 	return nil, netproto.ErrKind
 }
@@ -65,6 +68,9 @@ func parse(h netproto.Header, body []byte) (any, error) {
 // wire's terms: nothing.
 func addFields(fields map[string]string, at string, v reflect.Value) {
 	below := func(name string) string { return strings.TrimPrefix(at+"."+name, ".") }
+	if text, ok := v.Interface().([]byte); ok { // a host's name
+		v = reflect.ValueOf(node.Label(string(text)))
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {

@@ -29,6 +29,8 @@ const (
 	guestIdle = 90 * time.Second
 	// guestLeave is how long whoever is being answered at the end may stay. net/http keeps one whom it refused for half a second.
 	guestLeave = time.Second
+	// portHTTP is where http:// leads without a port.
+	portHTTP = "80"
 )
 
 // The keys of the configuration that open a listener, each for what it is named after.
@@ -110,11 +112,20 @@ func openWeb(at netip.AddrPort, log *slog.Logger) (*web, error) {
 	w := &web{listener: netutil.LimitListener(l, guestsAtOnce), log: log}
 	if at.Addr().IsLoopback() {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
-		for _, host := range []string{at.Addr().String(), "127.0.0.1", "::1", "localhost"} {
-			w.hosts = append(w.hosts, net.JoinHostPort(host, port))
-		}
+		w.hosts = loopbackHosts(at.Addr().String(), port)
 	}
 	return w, nil
+}
+
+// loopbackHosts are what a browser calls a port of loopback. HTTP's own it leaves out.
+func loopbackHosts(address, port string) (hosts []string) {
+	for _, host := range []string{address, "127.0.0.1", "::1", "localhost"} {
+		host = net.JoinHostPort(host, port)
+		if hosts = append(hosts, host); port == portHTTP {
+			hosts = append(hosts, strings.TrimSuffix(host, ":"+portHTTP))
+		}
+	}
+	return hosts
 }
 
 // serve says whether one of them serves what a key is for.

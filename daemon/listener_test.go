@@ -106,6 +106,31 @@ func TestWebAdmits(t *testing.T) {
 	}
 }
 
+// On HTTP's own port a browser names none, and no other port's names are taken for it.
+func TestWebOnPortOfHTTP(t *testing.T) {
+	for _, c := range []struct {
+		port, host, origin string
+		want               int
+	}{
+		{"80", "127.0.0.1", "http://127.0.0.1", 0}, {"80", "localhost", "", 0}, {"80", "[::1]", "http://[::1]", 0}, {"80", "127.0.0.1:80", "", 0},
+		{"80", "127.0.0.2", "", 0}, {"80", "evil.example", "", 421}, {"80", "localhost", "http://localhost:8080", 403}, {"80", "localhost:8080", "", 421},
+		{"80", "::1", "", 421}, {"8080", "localhost", "", 421}, {"8080", "localhost:8080", "", 0},
+	} {
+		w := &web{hosts: loopbackHosts("127.0.0.2", c.port)}
+		r, err := http.NewRequest(http.MethodGet, "/", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = c.host
+		if c.origin != "" {
+			r.Header.Set("Origin", c.origin)
+		}
+		if code, why := w.objection(r); code != c.want {
+			t.Errorf("%s on port %s, from %q: %d (%s), want %d", c.host, c.port, c.origin, code, why, c.want)
+		}
+	}
+}
+
 // Who sends slowly is not waited for: neither with the head of a request nor with a body; nor is who reads nothing.
 func TestWebIsNotHeldUp(t *testing.T) {
 	t.Parallel()

@@ -30,11 +30,12 @@ func lockPath() string {
 // if another process has it.
 func lockClock() (release func() error, err error) { return lockFile(lockPath()) }
 
+// lockFile locks the file at a path. The folder is the service's user's: root follows no link that lies there.
 func lockFile(path string) (func() error, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, lockError(err)
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, lockError(err)
 	}
@@ -51,7 +52,7 @@ func lockOpen(f *os.File, path string) (func() error, error) {
 		return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), f.Close())
 	}
 	mine, mineErr := f.Stat()
-	now, err := os.Stat(path)
+	now, err := os.Lstat(path)
 	if mineErr != nil || err != nil || !os.SameFile(mine, now) { // somebody who held it only for a moment has taken it away (lockBriefly)
 		return nil, errors.Join(fmt.Errorf("%w (its lock %s was changing hands): try again", ErrClockHeld, path), f.Close())
 	}
@@ -105,6 +106,9 @@ func lockState(dir string) (release func() error, err error) {
 func lockError(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w: cannot lock it: %w; run as root or as the service, or try --dry-run", sysclock.ErrPermission, err)
+	}
+	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) { // the latter is FreeBSD's word for it
+		return fmt.Errorf("locking the clock: %w: a symbolic link is no lock: remove it, and see who put it there", err)
 	}
 	return fmt.Errorf("locking the clock: %w", err)
 }

@@ -92,6 +92,36 @@ func TestLockBriefly(t *testing.T) {
 	}
 }
 
+// A link in the place of the lock leads nobody to a file elsewhere, neither to one that is there nor to one that would be made.
+func TestLockFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	path, there, absent := filepath.Join(dir, "clock.lock"), filepath.Join(dir, "there"), filepath.Join(dir, "absent")
+	put(t, there, "")
+	for _, target := range []string{there, absent} {
+		if err := os.Symlink(target, path); err != nil {
+			t.Fatal(err)
+		}
+		for name, lock := range map[string]func(string) (func() error, error){"lockFile": lockFile, "lockFileBriefly": lockFileBriefly} {
+			release, err := lock(path)
+			if release != nil {
+				t.Errorf("%s has locked %s through a link", name, target)
+				_ = release()
+			} else if errors.Is(err, ErrClockHeld) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove it") {
+				t.Errorf("%s: %v", name, err)
+			}
+			if _, err := os.Stat(absent); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s has made a file elsewhere: %v", name, err)
+			}
+			if link, err := os.Readlink(path); err != nil || link != target {
+				t.Errorf("%s has changed the link: %q, %v", name, link, err)
+			}
+		}
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Who may not make the lock file, or not open it, may not set the clock, and is told what to do.
 func TestLockPermission(t *testing.T) {
 	dir := lockedDir(t)

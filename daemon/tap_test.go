@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -135,6 +137,70 @@ func TestTraceStream(t *testing.T) {
 	if !errors.Is(err, enough) {
 		t.Errorf("after %d packets: %v", n, err)
 	}
+}
+
+// Of each kind of packet there is, every field of its body is shown, and a name as text.
+func TestDecodeEachKind(t *testing.T) {
+	name := "café-7\x1b[2J\n"
+	move := netproto.Move{Lineage: 1, From: 2, By: -3, Left: 4, Epoch: 5, Pace: 6}
+	bodies := []interface {
+		Append(dst []byte, h netproto.Header) []byte
+	}{
+		&netproto.Poll{Nonce: 1, Interval: 1e6, Window: 4e5, Slots: 3, Members: 4, Priority: 5, Phase: netproto.PhaseKeeping, Name: []byte(name)},
+		&netproto.Reply{
+			Echo: 1, Nonce: 2, T2: 3, T3: 4, Residual: -5, Rate: 6, Bound: 7, Master: 8, Repeat: 1, Priority: 9, Pace: 10, Name: []byte(name), Move: move,
+			Earlier: netproto.Earlier{Seq: 1, Repeat: 1, T3: 2, T6: 3}, Held: [netproto.HeldKeys]uint32{4, 3, 2, 1},
+		},
+		&netproto.Ack{Echo: 1, Repeat: 2},
+		&netproto.Adjust{
+			Rotation: netproto.Rotation{Rate: 1, Phase: 2, Epoch: 3}, Pace: 4, Spread: 5, Voters: 6, Members: 7, Part: 1, Parts: 2, Phase: netproto.PhaseKeeping,
+			Successors: [netproto.Successors]netproto.ID{1, 2, 3}, Move: move,
+			Entries: []netproto.Entry{{ID: 5, Nonce: 6, Delta: -7, Bound: 8, Slot: 9, Standing: netproto.StandingVoter}},
+		},
+		&netproto.Candidate{Nonce: 1, Master: 2, Rounds: 3, Priority: 4},
+		&netproto.Resign{Successor: 1},
+		&netproto.SetTime{Request: 1, Echo: 2, By: -3, Left: 4, Begins: 5, Pace: 6, Answer: netproto.AnswerYes},
+		&netproto.Claim{Echo: 1, Master: 2, Rounds: 3, Voters: 4, Priority: 5},
+	}
+	seen := map[string]bool{}
+	for _, body := range bodies {
+		c := decode(tapped{data: body.Append(nil, netproto.Header{Flags: netproto.FlagEarlier, Sender: 9, Seq: 1})})
+		seen[c.Kind] = true
+		if shown, ok := c.Fields["name"]; ok && shown != "café-7[2J" {
+			t.Errorf("%s: a name is shown as %q", c.Kind, shown)
+		}
+		for _, at := range leaves("", reflect.ValueOf(body).Elem()) {
+			if c.Fields[at] == "" {
+				t.Errorf("%s: nothing of %s in %v", c.Kind, at, c.Fields)
+			}
+			delete(c.Fields, at)
+		}
+		if len(c.Fields) != 0 {
+			t.Errorf("%s has %v besides", c.Kind, c.Fields)
+		}
+	}
+	for kind := netproto.Kind(1); !strings.HasPrefix(kind.String(), "kind "); kind++ {
+		if !seen[kind.String()] {
+			t.Errorf("no %v was tried", kind)
+		}
+	}
+}
+
+// leaves are the names of all that a body holds.
+func leaves(at string, v reflect.Value) (names []string) {
+	if _, name := v.Interface().([]byte); name || v.Kind() != reflect.Struct && v.Kind() != reflect.Slice && v.Kind() != reflect.Array {
+		return []string{strings.TrimPrefix(at, ".")}
+	}
+	if v.Kind() == reflect.Struct {
+		for i := range v.NumField() {
+			names = append(names, leaves(at+"."+snake(v.Type().Field(i).Name), v.Field(i))...)
+		}
+		return names
+	}
+	for i := range v.Len() {
+		names = append(names, leaves(fmt.Sprintf("%s.%d", at, i), v.Index(i))...)
+	}
+	return names
 }
 
 // What is no packet, and what the gate has dropped, is shown as far as it is known.

@@ -40,12 +40,33 @@ func (r *ring[T]) newest() (value T, ok bool) {
 // figure is a number in JSON, in four figures; NaN is null.
 type figure float32
 
-// MarshalJSON writes it.
-func (f figure) MarshalJSON() ([]byte, error) {
+// appendTo writes it.
+func (f figure) appendTo(text []byte) []byte {
 	if f != f {
-		return []byte("null"), nil
+		return append(text, "null"...)
 	}
-	return strconv.AppendFloat(nil, float64(f), 'g', 4, 32), nil
+	return strconv.AppendFloat(text, float64(f), 'g', 4, 32)
+}
+
+// MarshalJSON writes one alone.
+func (f figure) MarshalJSON() ([]byte, error) { return f.appendTo(nil), nil }
+
+// list is many numbers in JSON. It writes them itself: encoding/json would allocate twice for each.
+type list[T interface{ appendTo(text []byte) []byte }] []T
+
+// numberRoom (bytes) is what a number usually takes, with its comma.
+const numberRoom = 16
+
+// MarshalJSON writes them all.
+func (l list[T]) MarshalJSON() ([]byte, error) {
+	text := append(make([]byte, 0, 2+numberRoom*len(l)), '[')
+	for i, number := range l {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = number.appendTo(text)
+	}
+	return append(text, ']'), nil
 }
 
 var unknown = figure(math.NaN())
@@ -115,7 +136,8 @@ func (c *curve) close() {
 
 // series are the first so many minutes and the last so many seconds.
 func (c *curve) series(minutes, fine int) series {
-	s := series{ID: c.id, Name: c.name, Offset: []figure{}, Bound: []figure{}, Low: []figure{}, High: []figure{}}
+	room := func(size int) list[figure] { return make(list[figure], 0, size) }
+	s := series{ID: c.id, Name: c.name, Offset: room(minutes + fine), Bound: room(minutes + fine), Low: room(minutes), High: room(minutes)}
 	for _, m := range c.coarse.all()[:minutes] {
 		s.Offset, s.Low, s.High = append(s.Offset, m.mean), append(s.Low, m.low), append(s.High, m.high)
 		s.Bound = append(s.Bound, unknown)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,7 +67,10 @@ type History struct {
 	events  uint64        // number of the last one that was marked
 	changed chan struct{} // closed by the next sample
 	live    []byte        // the last message; nil = nobody has asked for it
-	text    []byte        // the history as JSON; the same
+	text    []byte        // the history as JSON; the same, but a second later at the earliest
+	written time.Time     // of the last sample in it
+
+	writing sync.Mutex // of the text; taken before the other one
 }
 
 // mark is something that happened at an instant.
@@ -105,7 +109,10 @@ func (h *History) Take(s Sample) {
 	if last, ok := h.fine.newest(); !ok || at-last >= fineEvery-early {
 		h.point(at)
 	}
-	h.last, h.number, h.live, h.text = s, h.number+1, nil, nil
+	h.last, h.number, h.live = s, h.number+1, nil
+	if s.At.Sub(h.written) >= fineEvery-early {
+		h.text = nil
+	}
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
@@ -161,12 +168,12 @@ func (h *History) point(at time.Duration) {
 
 // series is a curve as the page takes it. Of the coarse points, which come first, low and high are known; of the others the bound is.
 type series struct {
-	ID     string   `json:"id"`
-	Name   string   `json:"name"`
-	Offset []figure `json:"offset"`
-	Bound  []figure `json:"bound"`
-	Low    []figure `json:"low"`
-	High   []figure `json:"high"`
+	ID     string       `json:"id"`
+	Name   string       `json:"name"`
+	Offset list[figure] `json:"offset"`
+	Bound  list[figure] `json:"bound"`
+	Low    list[figure] `json:"low"`
+	High   list[figure] `json:"high"`
 }
 
 // markJSON is a mark with the time of the day (Unix seconds).
@@ -179,29 +186,58 @@ type markJSON struct {
 // seconds are Unix seconds to the millisecond.
 type seconds float64
 
-// MarshalJSON writes no more figures than it needs.
-func (s seconds) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, "%.3f", float64(s)), nil }
+// appendTo writes no more figures than it needs.
+func (s seconds) appendTo(text []byte) []byte {
+	return strconv.AppendFloat(text, float64(s), 'f', 3, 64)
+}
 
-// json is everything that is kept. Times are of the clock as it stands, so that one that was set since does not tear the curves.
+// MarshalJSON writes one alone.
+func (s seconds) MarshalJSON() ([]byte, error) { return s.appendTo(nil), nil }
+
+// record is everything that is kept, as the page takes it. Times are of the clock as it stands, so that one that was set since does not
+// tear the curves.
+type record struct {
+	Number uint64        `json:"n"`
+	Coarse int           `json:"coarse"` // so many of the times are minutes
+	Times  list[seconds] `json:"times"`
+	Curves []series      `json:"curves"`
+	Marks  []markJSON    `json:"marks"`
+}
+
+// json is everything that is kept, or was at most a second ago. A full day is 4 MB: it is written beside the mutex, so that neither
+// samples nor watchers wait for it, and by one at a time, whose text serves those who asked meanwhile.
 func (h *History) json() ([]byte, error) {
+	h.writing.Lock()
+	defer h.writing.Unlock()
+	text, all, at := h.copied()
+	if text != nil {
+		return text, nil
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	h.text, h.written = text, at
+	return text, nil
+}
+
+// copied is the text that is there, or else what it is to be made of and of when that is.
+func (h *History) copied() (text []byte, all record, at time.Time) {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if h.text != nil {
-		return h.text, nil
+		return h.text, all, h.written
 	}
-	all := struct {
-		Number uint64     `json:"n"`
-		Coarse int        `json:"coarse"` // so many of the times are minutes
-		Times  []seconds  `json:"times"`
-		Curves []series   `json:"curves"`
-		Marks  []markJSON `json:"marks"`
-	}{Number: h.number, Times: []seconds{}, Curves: []series{}, Marks: []markJSON{}}
 	fine := h.fine.all()
 	older := h.coarse.all()
 	if len(fine) > 0 { // what there are seconds of needs no minutes
 		older = older[:len(older)-countFrom(older, fine[0])]
 	}
-	all.Coarse = len(older)
+	all = record{
+		Number: h.number, Coarse: len(older), Times: make(list[seconds], 0, len(older)+len(fine)), Curves: []series{}, Marks: []markJSON{},
+	}
 	for _, at := range slices.Concat(older, fine) {
 		all.Times = append(all.Times, h.unix(at))
 	}
@@ -211,9 +247,7 @@ func (h *History) json() ([]byte, error) {
 	for _, m := range h.marks {
 		all.Marks = append(all.Marks, markJSON{h.unix(m.at), m.kind, m.text})
 	}
-	var err error
-	h.text, err = json.Marshal(all)
-	return h.text, err
+	return nil, all, h.last.At
 }
 
 // countFrom is how many of the minutes end after an instant.

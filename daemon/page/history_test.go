@@ -72,10 +72,78 @@ func TestHistoryIsBounded(t *testing.T) {
 	t.Logf("two members: %d bytes of JSON", size)
 }
 
+// fullDay is a history that holds all it can, and its last sample.
+func fullDay() (*History, Sample) {
+	h := NewHistory()
+	h.Take(sampleOf(start, mostCurves))
+	const seconds = 26 * 3600
+	for i := range seconds {
+		h.point(time.Duration(i+1) * time.Second)
+	}
+	s := sampleOf(start.Add((seconds+1)*time.Second), mostCurves)
+	h.Take(s)
+	return h, s
+}
+
+// While a full day is written, samples and watchers have the mutex; the text takes no allocation for each number, and serves whoever asks
+// within a second.
+func TestHistoryIsWrittenBeside(t *testing.T) {
+	h, s := fullDay()
+	var text []byte
+	var err error
+	if n := testing.AllocsPerRun(1, func() { h.text = nil; text, err = h.json() }); err != nil || n > 2000 {
+		t.Errorf("%v allocations, %v", n, err)
+	}
+	s.At = s.At.Add(fineEvery / 4)
+	h.Take(s)
+	if again, err := h.json(); err != nil || &again[0] != &text[0] {
+		t.Errorf("a text of the same second is written again: %v", err)
+	}
+	s.At = s.At.Add(fineEvery)
+	h.Take(s)
+	if all, _ := tell(t, h); all.N != int(h.number) || all.Times[len(all.Times)-1] != float64(s.At.UnixMilli())/1e3 {
+		t.Errorf("a second later the text is of sample %d, not %d", all.N, h.number)
+	}
+	h.text = nil
+	written := make(chan error)
+	go func() { _, err := h.json(); written <- err }()
+	tries, held := 0, 0
+	for done := false; !done; runtime.Gosched() {
+		select {
+		case err := <-written:
+			if done = true; err != nil {
+				t.Error(err)
+			}
+		default:
+		}
+		if tries++; !h.mutex.TryLock() {
+			held++
+			continue
+		}
+		h.mutex.Unlock()
+	}
+	t.Logf("%d bytes; the mutex was held at %d of %d tries", len(text), held, tries)
+	if held > tries/2 {
+		t.Errorf("the mutex was held at %d of %d tries", held, tries)
+	}
+}
+
+func BenchmarkHistory(b *testing.B) {
+	h, _ := fullDay()
+	b.ReportAllocs()
+	for b.Loop() {
+		h.text = nil
+		if _, err := h.json(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 // On a LAN of 4,096 as many curves are kept as on one of 32, the odd members' among them, and as much memory.
 func TestHistoryOfThousands(t *testing.T) {
 	var before, after runtime.MemStats
-	runtime.GC()
+	collect := func() { runtime.GC(); runtime.GC() } // the second takes what encoding/json keeps for its next text
+	collect()
 	runtime.ReadMemStats(&before)
 	h := NewHistory()
 	for i := range 5 {
@@ -87,7 +155,7 @@ func TestHistoryOfThousands(t *testing.T) {
 	}
 	all, _ := tell(t, h)
 	h.last, h.text, h.live = Sample{}, nil, nil
-	runtime.GC()
+	collect()
 	runtime.ReadMemStats(&after)
 	var ids []string
 	for _, c := range all.Curves {
@@ -141,6 +209,7 @@ func TestMarks(t *testing.T) {
 	if len(all.Times) != 1 || all.Marks[3].At-all.Marks[1].At != 0.25 {
 		t.Errorf("times %v, marks %v", all.Times, all.Marks)
 	}
+	s.At = start.Add(2 * time.Second)
 	for i := range 3 * mostMarks {
 		s.Events.Events = []control.Event{{N: uint64(9 + i), Level: "INFO", Text: "x"}}
 		h.Take(s)
