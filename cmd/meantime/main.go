@@ -66,6 +66,7 @@ var outcomes = []struct {
 }{
 	{is[usageError], exitUsage},
 	{onlyFlags, exitUsage},
+	{same(control.ErrBadValue), exitUsage},
 	{is[configs.Problems], exitConfig},
 	{same(errConfigFile), exitConfig},
 	{same(errKeys), exitConfig},

@@ -110,6 +110,7 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("%w at s", control.ErrNoDaemon), exitNoDaemon},
 		{fmt.Errorf("%w: x", control.ErrUnknown), exitNoDaemon},
 		{fmt.Errorf("%w at s", control.ErrForbidden), exitPermission},
+		{fmt.Errorf("%w: x", control.ErrBadValue), exitUsage},
 		{fmt.Errorf("%w: %w, and", daemon.ErrNotSynchronised, control.ErrNoDaemon), exitNoDaemon},
 		{fmt.Errorf("%w to within 1ms", daemon.ErrNotSynchronised), exitUnsynced},
 		{hinted{errNoLANTime, ""}, exitUnsynced},
