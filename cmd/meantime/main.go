@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"os/user"
 	"strings"
 	"syscall"
 
@@ -72,6 +73,7 @@ var outcomes = []struct {
 	{same(errKeys), exitConfig},
 	{same(daemon.ErrNoKey), exitInsecure},
 	{same(daemon.ErrKeyFile), exitConfig},
+	{is[user.UnknownGroupError], exitConfig}, // control_group
 	{same(sysclock.ErrPermission), exitPermission},
 	{same(service.ErrRights), exitPermission},
 	{same(daemon.ErrNetwork), exitNetwork},
