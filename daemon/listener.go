@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os/user"
 	"slices"
 	"strings"
 	"time"
@@ -53,12 +54,26 @@ func (d *driver) sites(a *answers, history *page.History) map[string]site {
 // openDoors opens what others come in by, from this host and over TCP, until they are shut.
 func openDoors(cfg configs.Config, log *slog.Logger) (c *controller, all webs, shut func() error, err error) {
 	if c, err = answersAt(cfg, named(cfg), log); err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, socketTrouble(err)
 	}
 	if all, err = openWebs(cfg, log); err != nil {
 		return nil, nil, nil, errors.Join(err, c.close())
 	}
 	return c, all, func() error { return errors.Join(all.close(), c.close()) }, nil
+}
+
+// socketError is an ErrNetwork that says itself which socket it is about.
+type socketError struct{ error }
+
+func (e socketError) Is(target error) bool { return target == ErrNetwork }
+func (e socketError) Unwrap() error        { return e.error }
+
+// socketTrouble makes an ErrNetwork of what keeps a socket from being opened, other than another daemon there and a group that is unknown.
+func socketTrouble(err error) error {
+	if _, unknown := errors.AsType[user.UnknownGroupError](err); unknown || errors.Is(err, ErrControlHeld) {
+		return err
+	}
+	return socketError{err}
 }
 
 // web serves browsers and collectors of metrics over TCP. It is opened before the process gives its rights up, and only reads.
@@ -88,7 +103,8 @@ func openWebs(cfg configs.Config, log *slog.Logger) (webs, error) {
 		}
 		w, err := openWeb(k.at, log)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s at %s: %w (another address and port, or %[1]s: \"\" for none)", k.key, k.at, err), all.close())
+			err = fmt.Errorf("%s at %s: %w (another address and port, or %[1]s: \"\" for none)", k.key, k.at, err)
+			return nil, errors.Join(socketTrouble(err), all.close())
 		}
 		w.keys = []string{k.key}
 		all = append(all, w)

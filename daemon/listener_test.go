@@ -3,12 +3,16 @@ package daemon
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
+	"os/user"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -208,5 +212,48 @@ func TestOpenWebs(t *testing.T) {
 	}
 	if all, err = openWebs(configs.Default(), log); all != nil || err != nil {
 		t.Errorf("nowhere: %v, %v", all, err)
+	}
+}
+
+// What keeps a socket from being opened is told as trouble with the network; another daemon there, and an unknown group, are not.
+func TestOpenDoorsInVain(t *testing.T) {
+	dir, err := os.MkdirTemp("", "doors-") // short enough for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	file, held := filepath.Join(dir, "file"), filepath.Join(dir, "held")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", held)
+	if err != nil {
+		t.Skip("no Unix sockets here: ", err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = l.Close(), taken.Close() })
+	for name, c := range map[string]struct {
+		change func(*configs.Config)
+		want   error
+	}{
+		"a file in its place":    {func(c *configs.Config) { c.Control = file }, ErrNetwork},
+		"a folder that is none":  {func(c *configs.Config) { c.Control = filepath.Join(file, "s") }, ErrNetwork},
+		"another daemon":         {func(c *configs.Config) { c.Control = held }, ErrControlHeld},
+		"a port that is taken":   {func(c *configs.Config) { c.Page = netip.MustParseAddrPort(taken.Addr().String()) }, ErrNetwork},
+		"an address that is not": {func(c *configs.Config) { c.Metrics = netip.MustParseAddrPort("192.0.2.1:1") }, ErrNetwork},
+		"a group that is not": {func(c *configs.Config) {
+			c.Control, c.ControlGroup = filepath.Join(dir, "s"), "no-such-group"
+		}, user.UnknownGroupError("no-such-group")},
+	} {
+		cfg := configs.Default()
+		cfg.Control = ""
+		c.change(&cfg)
+		_, _, _, err := openDoors(cfg, slog.New(slog.DiscardHandler))
+		if !errors.Is(err, c.want) || errors.Is(err, ErrNetwork) != (c.want == ErrNetwork) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

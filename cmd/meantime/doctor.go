@@ -90,6 +90,9 @@ func patient(path string, interfaces []string) (*doctor.Machine, error) {
 		if onlyFlags(err) {
 			return nil, err
 		}
+		if own, ok := errors.AsType[hinted](err); ok {
+			err = fmt.Errorf("%w (%s)", err, own.hint) // where the doctor looks for what to do
+		}
 		config = configs.Default()
 		config.Interfaces = interfaces
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,5 +51,13 @@ func TestDoctorScreens(t *testing.T) {
 	path := filepath.Join("testdata", "doctor.golden")
 	if want, err := os.ReadFile(path); err != nil || all.String() != string(want) {
 		t.Errorf("%v, got\n%s", err, all.String())
+	}
+}
+
+// A configuration that is not there is no matter of who may read it.
+func TestPatientWithoutFile(t *testing.T) {
+	m, err := patient(filepath.Join(t.TempDir(), "none"), nil)
+	if err != nil || !errors.Is(m.Problems, fs.ErrNotExist) || !strings.HasSuffix(m.Problems.Error(), "; without --config, none is needed)") {
+		t.Errorf("%v, %v", m.Problems, err)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,9 @@ func (o order[T]) command(out *ui) *cobra.Command {
 				socket = configuredSocket()
 			}
 			answer, err := o.give(c.Context(), control.NewClient(socket), args)
+			if errors.Is(err, control.ErrBadValue) {
+				return usageError{err, c.CommandPath()}
+			}
 			if err != nil {
 				return err
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"os/user"
 	"strings"
 	"syscall"
 
@@ -66,11 +67,13 @@ var outcomes = []struct {
 }{
 	{is[usageError], exitUsage},
 	{onlyFlags, exitUsage},
+	{same(control.ErrBadValue), exitUsage},
 	{is[configs.Problems], exitConfig},
 	{same(errConfigFile), exitConfig},
 	{same(errKeys), exitConfig},
 	{same(daemon.ErrNoKey), exitInsecure},
 	{same(daemon.ErrKeyFile), exitConfig},
+	{is[user.UnknownGroupError], exitConfig}, // control_group
 	{same(sysclock.ErrPermission), exitPermission},
 	{same(service.ErrRights), exitPermission},
 	{same(daemon.ErrNetwork), exitNetwork},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -105,11 +106,13 @@ func TestExitCode(t *testing.T) {
 		{fmt.Errorf("steer: %w", sysclock.ErrPermission), exitPermission},
 		{fmt.Errorf("%w: %w", daemon.ErrNoKey, daemon.ErrKeyFile), exitInsecure},
 		{fmt.Errorf("%w: x", daemon.ErrKeyFile), exitConfig},
+		{fmt.Errorf("control_group: %w", user.UnknownGroupError("x")), exitConfig},
 		{fmt.Errorf("%w: x", daemon.ErrStateHeld), exitClockHeld},
 		{fmt.Errorf("open: %w", sysclock.ErrUnsupported), exitUnsupported},
 		{fmt.Errorf("%w at s", control.ErrNoDaemon), exitNoDaemon},
 		{fmt.Errorf("%w: x", control.ErrUnknown), exitNoDaemon},
 		{fmt.Errorf("%w at s", control.ErrForbidden), exitPermission},
+		{fmt.Errorf("%w: x", control.ErrBadValue), exitUsage},
 		{fmt.Errorf("%w: %w, and", daemon.ErrNotSynchronised, control.ErrNoDaemon), exitNoDaemon},
 		{fmt.Errorf("%w to within 1ms", daemon.ErrNotSynchronised), exitUnsynced},
 		{hinted{errNoLANTime, ""}, exitUnsynced},

@@ -12,6 +12,9 @@ import (
 	"meantime/daemon/control"
 )
 
+// longWay is how long clocks may be slewed without a word on what else there is: more than one wants to sit and wait for.
+const longWay = time.Hour
+
 func newSetTimeCommand(out *ui) *cobra.Command {
 	var by time.Duration
 	command := order[control.Setting]{
@@ -19,11 +22,13 @@ func newSetTimeCommand(out *ui) *cobra.Command {
 		long: `Set the time of the whole LAN: to a time, or by so much.
 
 The LAN's master moves all members together, this host among them. Each clock follows as its own policy says (step, max_slew): stepped, or
-slewed without ever going back, all that are slewed at one pace. That can take long: at 500 ppm a second takes 38 minutes. Each member
-writes it to its log. Root and the daemon's own user may.`,
+slewed without ever going back, all that are slewed at one pace: seven eighths of the slowest host's max_slew. That can take long: where
+that is 500 ppm, a second takes 38 minutes. Each member writes it to its log. Root and the daemon's own user may.`,
 		args: func(c *cobra.Command, args []string) error {
 			if given := c.Flags().Changed("by"); len(args) > 1 || given == (len(args) == 1) {
 				return usageError{errors.New("write a time, such as 2026-11-23T10:00:00Z, or --by and how much, such as --by 90s"), c.CommandPath()}
+			} else if given && by == 0 {
+				return usageError{fmt.Errorf("--by %v moves nothing: write how much, such as 90s or -1.5s", by), c.CommandPath()}
 			}
 			return nil
 		},
@@ -40,7 +45,7 @@ writes it to its log. Root and the daemon's own user may.`,
 		},
 		show: showSetting,
 	}.command(out)
-	command.Flags().DurationVar(&by, "by", 0, "how `much` to move it, forward or backward, instead of to a time")
+	command.Flags().DurationVar(&by, "by", 0, "`duration` to move it by, forward or backward, such as 90s or -1.5s")
 	return command
 }
 
@@ -59,5 +64,9 @@ func showSetting(s control.Setting) string {
 	}
 	fmt.Fprintf(&b, "Clocks that are slewed take %v, together, until %s.\n",
 		s.Takes.Duration().Round(time.Second), s.Ends.Format(time.RFC3339))
+	if s.Takes.Duration() > longWay {
+		fmt.Fprintf(&b, "That is long: a clock is stepped only on hosts with `step: always`; `meantime set-time --by %v` undoes it.\n",
+			-s.By.Duration())
+	}
 	return b.String()
 }

@@ -44,12 +44,15 @@ are odd only the master knows, and its status names them. The exit code says tha
 	}.command(out)
 }
 
-// short is a duration in three figures, as people read it.
+// short is a duration as people read it: in three figures, from a minute on in whole seconds.
 func short(s *control.Seconds) string {
 	if s == nil {
 		return unknownValue
 	}
 	d := s.Duration()
+	if d.Abs() >= time.Minute {
+		return d.Round(time.Second).String()
+	}
 	unit := time.Nanosecond
 	for 1000*unit <= d.Abs() {
 		unit *= 10
@@ -75,6 +78,14 @@ func verb(n int, one, many string) string {
 
 // togetherWithin is how far apart clocks are that agree; those that are slewed to LAN time still do not.
 const togetherWithin = time.Millisecond
+
+// slewed says whether this host's own clock still has a way to LAN time before it.
+func slewed(s control.Status) bool { return s.Offset.Duration().Abs() > togetherWithin }
+
+// toGo is that way.
+func toGo(s control.Status) string {
+	return short(new(control.SecondsOf(s.Offset.Duration().Abs()))) + " to go"
+}
 
 // together says how well the members agree.
 func together(s control.Status) (text string, m mood) {
@@ -109,14 +120,22 @@ func judge(s control.Status) (text string, m mood) {
 	}
 	switch s.State {
 	case "keeping":
-		text = "This host is master and keeps LAN time" + words(": ", lan)
-		if s.Members < 2 {
+		switch text = "This host is master and keeps LAN time"; {
+		case slewed(s):
+			text, m = text+"; its clock is being slewed there, "+toGo(s)+words(": ", lan), max(m, oddly)
+		case s.Members < 2:
 			text = "This host is alone on its LAN: it is master, and its clock is LAN time"
+		default:
+			text += words(": ", lan)
 		}
 	case "following":
-		text = "This host is on LAN time" + bound + masterIs
-		if s.Standing == "newcomer" {
+		switch {
+		case s.Standing == "newcomer":
 			text, m = "This host is being brought to LAN time"+masterIs, max(m, oddly)
+		case slewed(s):
+			text, m = "This host is being slewed to LAN time, "+toGo(s)+masterIs, max(m, oddly)
+		default:
+			text = "This host is on LAN time" + bound + masterIs
 		}
 	case "listening":
 		text, m = "This host is on no LAN time yet: no master is heard", oddly
@@ -277,6 +296,14 @@ func stateWords(s control.Status) string {
 		"following": "on LAN time", "joining": "a master is heard, LAN time not taken yet", "holdover": "the master is silent, frequency held",
 		"panic": "the clock is beyond the panic limits and left alone", "holding": "no majority agrees, nobody is steered",
 	}[s.State]
+	switch {
+	case s.State == "following" && s.Standing == "newcomer":
+		meaning = "LAN time is known, the clock is being brought to it"
+	case s.State == "following" && slewed(s):
+		meaning = "LAN time is known, the clock is being slewed to it"
+	case s.State == "keeping" && slewed(s):
+		meaning += ", the clock is being slewed to it"
+	}
 	text := s.State + words(": ", meaning)
 	if s.DryRun {
 		text += " (dry run: a virtual clock)"

@@ -32,7 +32,7 @@ func want(t *testing.T, got, text string) {
 // lanOfFive is a status of a slave, as good as it gets, with a member that does not vote.
 var lanOfFive = control.Status{
 	ID: "00000000000000a1", Name: "ada", Role: "auto", State: "following", Standing: "voter", Master: "00000000000000a2", MasterName: "bob", MasterAddr: "192.0.2.2",
-	Term: 7, Members: 5, Voters: 4, Spread: sec(6789), Offset: control.SecondsOf(-1234567), Bound: sec(13456), Frequency: -12.34567, KernelStamps: true,
+	Term: 7, Members: 5, Voters: 4, Spread: sec(6789), Offset: control.SecondsOf(-123456), Bound: sec(13456), Frequency: -12.34567, KernelStamps: true,
 	Key: "0a0b0c0d", KeysHeld: 2, Uptime: control.SecondsOf(90*time.Minute + 400*time.Millisecond), Dropped: map[string]uint64{"stale": 2, "key": 1},
 	Interval: 1, LastPoll: sec(412345678),
 }
@@ -45,7 +45,7 @@ master        bob (00000000000000a2) at 192.0.2.2, term 7
 this host     ada (00000000000000a1), role auto, voter
 members       5, of which 4 vote
 bound         13.5µs from LAN time at most
-offset        -1.23ms, being slewed
+offset        -123µs, being slewed
 frequency     -12.346 ppm
 interference  none seen
 last poll     412ms ago, one each 1s
@@ -96,7 +96,7 @@ members       5, of which 4 vote
 		"\x1b[33m              newcomer, being brought to\x1b[0m\n"+
 		"\x1b[33m              LAN time\x1b[0m\n"+`bound         13.5us from LAN time at
               most
-offset        -1.23ms, being slewed
+offset        -123us, being slewed
 frequency     -12.346 ppm
 interference  chronyd
 `)
@@ -126,6 +126,13 @@ func TestJudge(t *testing.T) {
 			s.State, s.Voters = "keeping", 5
 		}), well},
 		"This host is alone on its LAN: it is master, and its clock is LAN time.": {control.Status{State: "keeping", Members: 1, Voters: 1}, well},
+		"This host is being slewed to LAN time, 84h10m7s to go: all 5 members agree within 6.79µs, master is bob.": {change(func(s *control.Status) {
+			s.Voters, s.Offset = 5, -303007
+		}), oddly},
+		"This host is master and keeps LAN time; its clock is being slewed there, 1.5s to go: all 5 members agree within 6.79µs.": {change(func(s *control.Status) {
+			s.State, s.Voters, s.Offset = "keeping", 5, 1.5
+		}), oddly},
+		"This host is master and keeps LAN time; its clock is being slewed there, 1.5s to go.": {control.Status{State: "keeping", Members: 1, Voters: 1, Offset: 1.5}, oddly},
 		"This host is being brought to LAN time: all 5 members agree within 6.79µs, master is bob.": {change(func(s *control.Status) {
 			s.Standing, s.Voters = "newcomer", 5
 		}), oddly},
@@ -140,6 +147,21 @@ func TestJudge(t *testing.T) {
 	} {
 		if got, m := judge(c.s); got != text || m != c.m {
 			t.Errorf("%q, %d\nwant %q, %d", got, m, text, c.m)
+		}
+	}
+}
+
+// The state's line does not call a clock on LAN time that is on its way there.
+func TestStateWords(t *testing.T) {
+	for want, s := range map[string]control.Status{
+		"following: on LAN time": {State: "following", Offset: 0.001},
+		"following: LAN time is known, the clock is being slewed to it":      {State: "following", Offset: -0.0011},
+		"following: LAN time is known, the clock is being brought to it":     {State: "following", Standing: "newcomer"},
+		"keeping: master, LAN time is kept, the clock is being slewed to it": {State: "keeping", Offset: 7},
+		"holdover: the master is silent, frequency held":                     {State: "holdover", Offset: 7},
+	} {
+		if got := stateWords(s); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
@@ -286,6 +308,7 @@ func TestFit(t *testing.T) {
 func TestShort(t *testing.T) {
 	for d, text := range map[time.Duration]string{
 		0: "0s", 1: "1ns", 999: "999ns", 1234: "1.23µs", -123456: "-123µs", 1234567: "1.23ms", 12345 * time.Millisecond: "12.3s",
+		-59949 * time.Millisecond: "-59.9s", 84*time.Hour + 16*time.Minute + 20400*time.Millisecond: "84h16m20s", -time.Hour: "-1h0m0s",
 	} {
 		if got := short(sec(d)); got != text {
 			t.Errorf("%d: %s, want %s", d, got, text)

@@ -25,6 +25,6 @@ again for a while. Root and the daemon's own user may.`,
 		},
 		show: showOutcome,
 	}.command(out)
-	command.Flags().DurationVar(&rest, "for", usualRest, "how much `time` it is not to stand again, 24h at most")
+	command.Flags().DurationVar(&rest, "for", usualRest, "`time` for which it is not to stand again, such as 10m, 24h at most")
 	return command
 }

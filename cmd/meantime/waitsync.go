@@ -43,6 +43,12 @@ Exit code 10 says that the time was over and the clock not synchronised well eno
 		Example: "  meantime wait-sync\n  meantime wait-sync --within 1ms --timeout 60s && start-what-needs-the-time",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			switch {
+			case within <= 0:
+				return usageError{fmt.Errorf("--within %v: write a time above 0, such as 100ms", within), c.CommandPath()}
+			case timeout < 0:
+				return usageError{fmt.Errorf("--timeout %v: write a time such as 3m, or 0 to wait for ever", timeout), c.CommandPath()}
+			}
 			ctx := c.Context()
 			if timeout > 0 {
 				var cancel context.CancelFunc

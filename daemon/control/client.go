@@ -1,13 +1,16 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 )
@@ -21,6 +24,8 @@ var (
 	ErrReadOnly = errors.New("not allowed to change what meantime does")
 	// ErrUnknown says that the daemon does not know what it was asked: it is another version than the program that asks.
 	ErrUnknown = errors.New("this meantime does not know the question")
+	// ErrBadValue says that a value in what the daemon was asked is none that it takes; the text says which it does.
+	ErrBadValue = errors.New("meantime cannot take that")
 	// ErrRefused says that the daemon could not answer; the text says why.
 	ErrRefused = errors.New("meantime did not answer")
 	// ErrNotNow says that the daemon cannot do now what it was asked to; the text says why.
@@ -32,6 +37,8 @@ const (
 	patience = 5 * time.Second
 	// most is how long (bytes) an answer may be: 4,096 members in 500 bytes each, and some.
 	most = 8 << 20
+	// longestSocket (bytes) is what the path of a Unix socket may have on every system: see configs.
+	longestSocket = 103
 )
 
 // Client asks the daemon behind one socket. It may be used by several goroutines.
@@ -93,14 +100,16 @@ func (c *Client) send(over *http.Client, request *http.Request) (*http.Response,
 func (c *Client) do(request *http.Request, value any) error {
 	answer, err := c.send(&c.http, request)
 	if err != nil {
-		return c.explain(err)
+		return c.explain(request.Context(), err)
 	}
 	defer func() { _ = answer.Body.Close() }() // it was read
 	body := io.LimitReader(answer.Body, most)
 	if answer.StatusCode != http.StatusOK {
 		return c.refused(request, answer.StatusCode, body)
 	}
-	if err := json.NewDecoder(body).Decode(value); err != nil {
+	if err := json.NewDecoder(body).Decode(value); isTimeout(err) {
+		return c.explain(request.Context(), err)
+	} else if err != nil {
 		return fmt.Errorf("%w at %s in a way that this program understands: %w", ErrNoDaemon, c.socket, err)
 	}
 	return nil
@@ -117,15 +126,28 @@ func IsRefused(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, wsaRefused)
 }
 
+// isTimeout says whether an error is that something took too long.
+func isTimeout(err error) bool {
+	late, ok := errors.AsType[net.Error](err)
+	return ok && late.Timeout()
+}
+
 // explain names what a failed connection means.
-func (c *Client) explain(err error) error {
+func (c *Client) explain(ctx context.Context, err error) error {
+	info, missing := os.Stat(c.socket)
 	switch {
+	case isTimeout(err) && ctx.Err() == nil: // the client's own patience, not that of whoever asks
+		return fmt.Errorf("%w at %s: the daemon does not answer within %v", ErrNoDaemon, c.socket, c.http.Timeout)
+	case len(c.socket) > longestSocket && errors.Is(err, syscall.EINVAL):
+		return fmt.Errorf("%w at %s: a socket's path has %d characters at most", ErrNoDaemon, c.socket, longestSocket)
+	case missing == nil && (info.Mode().IsRegular() || info.IsDir()):
+		return fmt.Errorf("%w at %s: that is no socket", ErrNoDaemon, c.socket)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, wsaAccess):
 		return fmt.Errorf("%w at %s", ErrForbidden, c.socket)
 	case errors.Is(err, fs.ErrNotExist), IsRefused(err): // nobody came, or went without taking the socket along
 		return fmt.Errorf("%w at %s", ErrNoDaemon, c.socket)
 	}
-	return fmt.Errorf("%w at %s: %w", ErrNoDaemon, c.socket, errors.Unwrap(err))
+	return fmt.Errorf("%w at %s: %w", ErrNoDaemon, c.socket, cmp.Or(errors.Unwrap(err), err))
 }
 
 // refused is the daemon's own word.
@@ -141,6 +163,8 @@ func (c *Client) refused(request *http.Request, code int, body io.Reader) error 
 		return fmt.Errorf("%w at %s: %s", ErrForbidden, c.socket, r.Error)
 	case http.StatusForbidden:
 		return fmt.Errorf("%w: %s", ErrReadOnly, r.Error)
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType:
+		return fmt.Errorf("%w: %s", ErrBadValue, r.Error)
 	case http.StatusConflict:
 		return fmt.Errorf("%w: %s", ErrNotNow, r.Error)
 	}

@@ -46,12 +46,21 @@ func TestClientErrors(t *testing.T) {
 	}
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
+	file := left + "-file"
+	if err := os.WriteFile(file, nil, 0o000); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		name, socket string
 		want         error
 		text         string
 	}{
 		{"nothing there", left + "-none", ErrNoDaemon, "-none"},
+		{"a file", file, ErrNoDaemon, "-file: that is no socket"},
+		{"a folder", filepath.Dir(left), ErrNoDaemon, ": that is no socket"},
+		{"a long path", left + strings.Repeat("x", 104), ErrNoDaemon, "a socket's path has 103 characters at most"},
+		{"a value that is none", answering(t, reply(400, `{"error":"rest_s is to be"}`)), ErrBadValue, "cannot take that: rest_s is to be"},
+		{"too much", answering(t, reply(413, "")), ErrBadValue, "Too Large"},
 		{"left by a dead one", dead, ErrNoDaemon, dead},
 		{"an older daemon", answering(t, reply(404, `{"error":"there is no /v1/status here"}`)), ErrUnknown, "no /v1/status"},
 		{"about to end", answering(t, reply(503, `{"error":"it is about to end"}`)), ErrRefused, "about to end"},
@@ -67,6 +76,39 @@ func TestClientErrors(t *testing.T) {
 		if !errors.Is(err, c.want) || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+}
+
+// A daemon that takes a question and does not answer, or not to its end, is given up. A trace may last once it has begun.
+func TestPatience(t *testing.T) {
+	silent := answering(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	stuck := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"state":`)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	const want = "the daemon does not answer within 50ms"
+	for _, socket := range []string{silent, stuck} {
+		c := NewClient(socket)
+		c.http.Timeout = 50 * time.Millisecond
+		if _, err := c.Status(t.Context()); !errors.Is(err, ErrNoDaemon) || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("status: %v", err)
+		}
+	}
+	c := NewClient(silent)
+	c.http.Timeout = 50 * time.Millisecond
+	if err := c.Trace(t.Context(), nil); !errors.Is(err, ErrNoDaemon) || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("trace: %v", err)
+	}
+	c = NewClient(answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		_ = http.NewResponseController(w).Flush()
+		time.Sleep(100 * time.Millisecond) // twice the patience
+		_, _ = io.WriteString(w, "{}\n")
+	}))
+	c.http.Timeout = 50 * time.Millisecond
+	enough := errors.New("enough")
+	if err := c.Trace(t.Context(), func(Packet) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("a trace that lasts: %v", err)
 	}
 }
 

@@ -33,10 +33,12 @@ func (c *Client) Trace(ctx context.Context, show func(Packet) error) error {
 	if err != nil {
 		return err
 	}
-	endless := http.Client{Transport: c.http.Transport} // no time limit
+	endless := http.Client{Transport: &http.Transport{ // no time limit, once the answer has begun
+		DialContext: c.dial, DisableKeepAlives: true, ResponseHeaderTimeout: c.http.Timeout,
+	}}
 	answer, err := c.send(&endless, request)
 	if err != nil {
-		return c.explain(err)
+		return c.explain(ctx, err)
 	}
 	defer func() { _ = answer.Body.Close() }() // whoever has had enough
 	if answer.StatusCode != http.StatusOK {

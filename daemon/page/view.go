@@ -113,6 +113,11 @@ func label(m control.Member) string { return cmp.Or(m.Name, m.ID) }
 func newVerdict(s Sample, since time.Duration) verdict {
 	v := stateVerdict(s, since)
 	v.Said = cmp.Or(v.Said, v.Text)
+	if state := s.Status.State; slewed(s.Status) && (state == "keeping" || state == "following") {
+		const said = "This clock is being slewed to LAN time"
+		toGo := human(new(control.SecondsOf(s.Status.Offset.Duration().Abs())))
+		v = verdict{Level: levelWarn, Text: said + ", " + toGo + " to go", Said: said, Detail: v.Text + ". " + v.Detail}
+	}
 	if s.Status.DryRun {
 		v.Detail += " Dry run: this host's clock is a virtual one."
 	}
@@ -179,13 +184,17 @@ func following(s Sample) verdict {
 	case voters < 2:
 		return verdict{Level: levelGood, Text: "On LAN time", Detail: detail}
 	case voters < members:
-		return agreement(s, fmt.Sprintf("%d of %d hosts", voters, members), levelWarn, detail+" The master's page says who does not vote, and why.")
+		detail += " The master's page says who does not vote, and why."
+		return agreement(s, fmt.Sprintf("%d of %d hosts", voters, members), levelWarn, detail)
 	}
 	return agreement(s, fmt.Sprintf("%d hosts", voters), levelGood, detail)
 }
 
 // apartFrom is the distance from which on clocks do not agree: they are slewed to LAN time still.
 const apartFrom = time.Millisecond
+
+// slewed says whether this host's own clock still has a way to LAN time before it.
+func slewed(s control.Status) bool { return s.Offset.Duration().Abs() > apartFrom }
 
 // agreement says how far apart the voters' clocks are.
 func agreement(s Sample, who string, l level, detail string) verdict {
