@@ -210,7 +210,7 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 		n.drop(DropValue)
 		return
 	}
-	if l.resuming > 0 && (h.Flags&netproto.FlagDry == 0 || n.cfg.Dry) { // the old master may have been told something that this one has not heard
+	if l.resuming > 0 && (h.Flags&netproto.FlagDry == 0 || n.cfg.Dry) { // the old master may have been told what this one has not heard
 		n.learn(r.Move, h.Lineage)
 		n.carryOut()
 	}

@@ -43,7 +43,8 @@ func (n *Node) news() (m netproto.Move) {
 // needs the course.
 func (n *Node) learn(m netproto.Move, lineage uint64) {
 	known := n.order.known && m.Lineage == n.order.move.Lineage || m.Lineage == n.lineage
-	if m.Lineage == 0 || known || !n.possible(m.By) || m.Epoch-n.stamp(n.at.Raw) > netproto.Stamp(farthest) || n.lead != nil && n.lineage != m.From {
+	if m.Lineage == 0 || known || !n.possible(m.By) || m.Epoch-n.stamp(n.at.Raw) > netproto.Stamp(farthest) ||
+		n.lead != nil && n.lineage != m.From {
 		return
 	}
 	switch lineage {
