@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -9,13 +10,23 @@ import (
 	"meantime/daemon/control"
 )
 
-// usualRest is how long a master that steps down stays out of elections: a restart or an upgrade of its host.
-const usualRest = 10 * time.Minute
+const (
+	// usualRest is how long a master that steps down stays out of elections: a restart or an upgrade of its host.
+	usualRest = 10 * time.Minute
+	// longestRest is what a daemon takes at most.
+	longestRest = 24 * time.Hour
+)
 
 func newStepDownCommand(out *ui) *cobra.Command {
 	var rest time.Duration
 	command := order[control.Outcome]{
-		use: "stepdown", short: "Have this master hand over to another, before work on its host", args: noArguments,
+		use: "stepdown", short: "Have this master hand over to another, before work on its host",
+		args: func(c *cobra.Command, args []string) error {
+			if rest < 0 || rest > longestRest {
+				return usageError{fmt.Errorf("--for %v: write a time from 0s to 24h", rest), c.CommandPath()}
+			}
+			return noArguments(c, args)
+		},
 		long: `Have this master hand over to another, before work on its host.
 
 It hands over to its first successor, as at a clean stop, goes on as a member with its vote, and does not stand for master
