@@ -76,10 +76,7 @@ up            0s
 func TestShowStatusNarrow(t *testing.T) {
 	s := lanOfFive
 	s.State, s.Master, s.MasterName, s.MasterAddr, s.Interference = "keeping", s.ID, s.Name, "", []string{"chronyd"}
-	members := control.Members{Complete: true}
-	for _, m := range lanMembers.Members {
-		members.Members = append(members.Members, m)
-	}
+	members := control.Members{Complete: true, Members: lanMembers.Members}
 	text := showStatus(overview{s, members}, screen{width: 40, ascii: true, colour: true})
 	want(t, text[:strings.Index(text, "last poll")], "\x1b[31mThis host is master and keeps LAN time:\x1b[0m\n"+
 		"\x1b[31m4 of 5 members agree within 6.79us, 1\x1b[0m\n"+

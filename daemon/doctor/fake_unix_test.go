@@ -135,17 +135,16 @@ func (h *host) put(path, text string) {
 
 // fakeClock is a clock that follows what it is told, times obeys, and reads with a width.
 type fakeClock struct {
-	raw, wall   float64
-	found, by   float64
-	obeys       float64
-	width       int64
-	noise       float64 // ns, back and forth
-	reads       int
-	backward    bool
-	refuse      error   // of Shift
-	forgetful   bool    // does not go back
-	meddler     float64 // what another program adds to its frequency, in the midst of a trial
-	unshiftable bool
+	raw, wall float64
+	found, by float64
+	obeys     float64
+	width     int64
+	noise     float64 // ns, back and forth
+	reads     int
+	backward  bool
+	refuse    error   // of Shift
+	forgetful bool    // does not go back
+	meddler   float64 // what another program adds to its frequency, in the midst of a trial
 }
 
 func (c *fakeClock) run(d time.Duration) {
