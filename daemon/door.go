@@ -19,7 +19,7 @@ import (
 )
 
 // Where there are no Unix sockets (old Windows, wine), a daemon is asked over TCP on loopback, at a port of its own and with a token. Both
-// lie in a file beside where the socket would be, which whoever may open the socket elsewhere may read.
+// lie in a file beside where the socket would be, which the daemon's own user and administrators may read: who asks there can change, too.
 
 // tokenBytes is the length of the token: 256 bits cannot be guessed.
 const tokenBytes = 32

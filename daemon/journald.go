@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"meantime/configs"
 )
@@ -41,7 +42,21 @@ func dialJournal(w io.Writer) io.Writer {
 	if err != nil {
 		return nil // its text is kept all the same
 	}
-	return conn
+	return patient{conn}
+}
+
+// journalPatience is how long the journal may take for an entry. The clock does not wait for a journal that is stuck.
+const journalPatience = 100 * time.Millisecond
+
+// patient is a connection to the journal that is waited for so long.
+type patient struct{ *net.UnixConn }
+
+// Write writes an entry.
+func (p patient) Write(entry []byte) (int, error) {
+	if err := p.SetWriteDeadline(time.Now().Add(journalPatience)); err != nil {
+		return 0, err
+	}
+	return p.UnixConn.Write(entry)
 }
 
 // journalHandler writes each record to the journal: the line that stands in other logs, without the time and the level, which

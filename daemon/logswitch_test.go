@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -134,4 +137,32 @@ func TestJournal(t *testing.T) {
 	if dialJournal(&plain) != nil {
 		t.Error("a journal where none is")
 	}
+}
+
+// A journal that is stuck is waited for a moment, and then done without.
+func TestAStuckJournalIsNotWaitedFor(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no datagrams over Unix sockets, and no journal")
+	}
+	path := filepath.Join(socketDir(t), "j")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram", Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Net: "unixgram", Name: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	for range 10_000 { // nobody reads
+		began := time.Now()
+		if _, err = (patient{conn}).Write(make([]byte, 1000)); err != nil {
+			if took := time.Since(began); took > 20*journalPatience {
+				t.Errorf("given up after %v", took)
+			}
+			return
+		}
+	}
+	t.Error("a journal that nobody reads takes everything")
 }
