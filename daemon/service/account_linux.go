@@ -6,12 +6,23 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+
+	"meantime/configs"
 )
 
 // hasAccount says whether there is a user of that name.
 func hasAccount(name string) bool {
 	_, err := user.Lookup(name)
 	return err == nil
+}
+
+// dropViewers removes the group of who may look, if there is one, by a tool.
+func dropViewers(l *ledger, tool string) error {
+	name := configs.Default().ControlGroup
+	if _, err := user.LookupGroup(name); err != nil {
+		return nil
+	}
+	return l.do(tool+" "+name, quiet(tool, name), nil)
 }
 
 // shareFile lets a group read a file of root's.

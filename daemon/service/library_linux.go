@@ -233,7 +233,10 @@ func (m *library) Uninstall(o Options) ([]Change, error) {
 	if m.text == nil || !o.Purge || !hasAccount(Name) {
 		return l.changes, nil
 	}
-	return l.changes, l.do(userdel()+" "+Name, quiet(userdel(), Name), nil)
+	if err := l.do(userdel()+" "+Name, quiet(userdel(), Name), nil); err != nil {
+		return nil, err
+	}
+	return l.changes, dropViewers(l, map[string]string{"userdel": "groupdel", "deluser": "delgroup"}[userdel()])
 }
 
 // take takes the service away, but not what somebody has written into its script.

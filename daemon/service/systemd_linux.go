@@ -221,17 +221,19 @@ func (s *systemd) removeUnits(l *ledger) error {
 	return l.do("systemctl daemon-reload", quiet("systemctl", "daemon-reload"), nil)
 }
 
-// purge removes what an operator has made as well, and the account, which owns nothing any more.
+// purge removes what an operator has made as well, and the account and the group of who may look, which own nothing any more.
 func (s *systemd) purge(l *ledger) error {
 	for _, path := range belongings() {
 		if err := l.remove(path); err != nil {
 			return err
 		}
 	}
-	if !hasAccount(Name) {
-		return nil
+	if hasAccount(Name) {
+		if err := l.do("userdel "+Name, quiet("userdel", Name), nil); err != nil {
+			return err
+		}
 	}
-	return l.do("userdel "+Name, quiet("userdel", Name), nil)
+	return dropViewers(l, "groupdel")
 }
 
 // Start returns once the daemon has said that it is ready.
