@@ -37,7 +37,7 @@ var mutants = []mutant{
 	},
 	{
 		"a Reply shows the nonce of the Poll (section 4)", "lead.go",
-		"r.Echo != l.nonce && !slices.Contains", "false && !slices.Contains", "its master's death", "answers nothing",
+		"h.Seq != l.seq || !l.polled(r.Echo)", "h.Seq != l.seq", "its master's death", "answers nothing",
 	},
 	{
 		"a Claim shows a candidate's nonce (9.10)", "office.go",
