@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -25,9 +24,6 @@ import (
 
 // The test binary doubles as meantime itself. run and demo print what they would do: no script opens a socket.
 func TestMain(m *testing.M) {
-	if p := flag.Lookup("test.parallel"); p.Value.String() == p.DefValue { // nobody has said how many
-		_ = p.Value.Set("4") // they wait for clocks most of the time; its value is a number
-	}
 	testscript.Main(m, map[string]func(){"meantime": func() {
 		runDaemon = func(_ context.Context, config configs.Config, _ service.Host) error {
 			return standardUI().print(config.YAML())
