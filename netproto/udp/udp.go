@@ -8,7 +8,7 @@
 //
 // Hop limits are 1 throughout, 0 for multicast on loopback: meantime does not cross routers. (Unicast on loopback
 // has 1 as well: Linux refuses 0 there, and a loopback packet goes nowhere else.) A group on loopback must be an
-// IPv4 one. macOS refuses to send multicast from loopback: SendGroup says so there.
+// IPv4 one. macOS refuses to send multicast from loopback: Send says so there.
 //
 // All stamps are nanoseconds since the Unix epoch on the host's system clock, kernel and user stamps alike; Kernel says
 // which one it is. The two are not alike in quality: a user stamp is 10 µs off when idle, 30 ms on a busy machine.
@@ -74,7 +74,8 @@ type socket struct {
 	p6     *ipv6.PacketConn // set on IPv6 sockets
 	stamps bool             // the kernel stamps received packets
 	lost   uint32           // what the kernel has dropped, as it told last
-	oob    [controlSize]byte
+	in     incoming
+	out    departing
 }
 
 // Conn is a node's connection to the LAN. Each Receive method is for one goroutine at a time; all others may be called
@@ -90,14 +91,17 @@ type Conn struct {
 	close  sync.Once
 
 	mu      sync.Mutex // guards what follows
-	token   Token
 	ledger  ledger
 	stamper txStamper
-	take    func(stamp int64, id uint32) // c.takeStamp, made once
-	astray  bool                         // ids no longer fit; see ledger.report
-	control []byte                       // scratch for sending
-	hops    int                          // multicast hop limit now set on the unicast socket
-	failed  map[string]string            // problems already reported by Refresh, by interface
+	take    func(stamp int64, id uint32, now int64) // c.takeStamp, made once
+	astray  bool                                    // ids no longer fit; see ledger.report
+	parcels []parcel                                // to be sent in one go
+	control []byte                                  // what stands in theirs
+	errs    []error                                 // of the Send under way
+	hops    int                                     // multicast hop limit now set on the unicast socket
+	failed  map[string]string                       // problems already reported by Refresh, by interface
+	watch   watch
+	unseen  int // how often Refresh has not looked since it last did
 }
 
 // Listen opens the sockets and joins the group on the interfaces. It fails if that works on none; the error then holds
@@ -132,6 +136,8 @@ func Listen(cfg Config) (*Conn, error) {
 		return nil, joinErrors(problems)
 	}
 	c.links.Store(newLinks(joined, host))
+	c.watch.start()
+	c.unseen = mostUnseen
 	return c, nil
 }
 
@@ -217,7 +223,12 @@ func joinErrors(problems []*InterfaceError) error {
 // Close closes both sockets. Receive methods that wait then return net.ErrClosed, as do later ones. Further calls
 // do nothing.
 func (c *Conn) Close() (err error) {
-	c.close.Do(func() { err = errors.Join(c.shared.conn.Close(), c.own.conn.Close()) })
+	c.close.Do(func() {
+		err = errors.Join(c.shared.conn.Close(), c.own.conn.Close())
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.watch.stop()
+	})
 	return err
 }
 
