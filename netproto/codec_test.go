@@ -93,7 +93,7 @@ var fieldTests = []struct {
 	{"poll", "members", []uint64{1, 65535}, zero, netproto.ErrValue},
 	{"poll", "priority", any8, nil, nil},
 	{"poll", "phase", []uint64{1, 2, 3}, []uint64{0, 4, 255}, netproto.ErrValue},
-	{"poll", "reserved", zero, []uint64{1, 0x100}, netproto.ErrValue},
+	{"poll", "turns", any16, nil, nil},
 
 	{"reply", "echo", notZero64, zero, netproto.ErrValue},
 	{"reply", "nonce", notZero64, zero, netproto.ErrValue},
@@ -426,6 +426,7 @@ func drawPoll(t *rapid.T) netproto.Poll {
 		Members:  rapid.Uint16Min(1).Draw(t, "members"),
 		Priority: rapid.Uint8().Draw(t, "priority"),
 		Phase:    drawPhase(t),
+		Turns:    rapid.Uint16().Draw(t, "turns"),
 		Name:     drawName(t),
 	}
 }

@@ -48,7 +48,7 @@ func (n *Node) middle(c conclusion) (raw, bound int64) {
 	var back, sum int64
 	for i, p := range c.peers {
 		back += n.at.Raw - p.t4
-		sum += min(c.samples[i].Bound, math.MaxInt64/maxPeers)
+		sum += min(c.samples[i].Bound, math.MaxInt64/mostMembers)
 	}
 	count := int64(len(c.peers))
 	return n.at.Raw - back/count, sum / count
