@@ -364,6 +364,35 @@ func TestOpenKeepsTheBodyToItself(t *testing.T) {
 	}
 }
 
+// TestParseEntryReadsOneEntry: PROTOCOL.md 6.2. A bad entry spoils an Adjust for its node, and for whoever reads all of them; all else does
+// for everybody.
+func TestParseEntryReadsOneEntry(t *testing.T) {
+	a := fullAdjust(netproto.MaxEntries)
+	packet := encode(nil, fullHeader(netproto.FlagVoter), a)
+	body := packet[netproto.HeaderLen : len(packet)-netproto.TagLen]
+	checkEntries(t, body, a)
+	body[netproto.AdjustLen+3*netproto.EntryLen-1] = 1 // reserved, of the third
+	for i, e := range a.Entries {
+		var want error
+		if i == 2 {
+			want = netproto.ErrValue
+		}
+		if _, own, err := netproto.ParseEntry(body, e.ID); err != want || err == nil && own != e {
+			t.Errorf("entry %d: %+v, %v", i, own, err)
+		}
+	}
+	if _, err := netproto.ParseAdjust(body, nil); err != netproto.ErrValue {
+		t.Errorf("all of them: %v", err)
+	}
+	if _, _, err := netproto.ParseEntry(body[:len(body)-1], 1); err != netproto.ErrTruncated {
+		t.Errorf("cut: %v", err)
+	}
+	body[netproto.AdjustLen-27] = 0 // parts
+	if _, _, err := netproto.ParseEntry(body, 1); err != netproto.ErrValue {
+		t.Errorf("no parts: %v", err)
+	}
+}
+
 // TestParseAdjustReusesScratch: the entries lie in the caller's memory, and none of its old contents show.
 func TestParseAdjustReusesScratch(t *testing.T) {
 	h, body, err := netproto.Open(full("adjust"))
