@@ -86,7 +86,7 @@ func (n *Node) adjust(entries []netproto.Entry, key uint32) {
 		first := part * most
 		a.Part, a.Entries = uint8(part), entries[first:min(first+most, len(entries))]
 		n.seen.Adjusts++
-		n.send(Send{Data: a.Append(nil, h), Group: true}, key)
+		n.send(Send{Data: a.Append(n.paper(), h), Group: true}, key)
 	}
 }
 

@@ -296,7 +296,7 @@ func (n *Node) reply(s *session) {
 	s.sent[repeat] = sending{nonce: nonce, raw: n.at.Raw}
 	s.replies++
 	s.due = s.again(n.at.Now)
-	s.sent[repeat].token = n.send(Send{Data: r.Append(nil, h), To: s.addr, Iface: s.iface}, s.key)
+	s.sent[repeat].token = n.send(Send{Data: r.Append(n.paper(), h), To: s.addr, Iface: s.iface}, s.key)
 }
 
 // followSent makes the sending of a reply exact.

@@ -159,7 +159,7 @@ func (n *Node) poll() {
 	n.seen.Polls++
 	l.reading.at = n.at.Now
 	h := n.header(l.seq, l.term)
-	l.token = n.send(Send{Data: body.Append(nil, h), Group: true}, n.key)
+	l.token = n.send(Send{Data: body.Append(n.paper(), h), Group: true}, n.key)
 	n.pollOthers(body, h)
 }
 
@@ -405,7 +405,7 @@ func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	p.t5 = n.at.Raw
 	p.kernel &^= netproto.FlagKernelTX
 	n.seen.Acks++
-	p.token = n.send(Send{Data: a.Append(nil, h), To: in.From, Iface: in.Iface}, to.KeyID)
+	p.token = n.send(Send{Data: a.Append(n.paper(), h), To: in.From, Iface: in.Iface}, to.KeyID)
 }
 
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.

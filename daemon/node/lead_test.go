@@ -154,7 +154,7 @@ func TestGathering(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 	for i := range 3 {
-		if effects := b.round(f[:i+1]...); count[Step](effects)+count[Steer](effects) != 0 {
+		if effects := b.round(f[:i+1]...); count[Step](effects)+count[*Steer](effects) != 0 {
 			t.Fatalf("round %d of the gathering moved the clock", i+1)
 		}
 		if s := b.node.Status(); s.State != StateGathering {
