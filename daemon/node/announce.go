@@ -177,15 +177,15 @@ func saturate(ns int64) uint32 { return uint32(min(max(ns, 0), math.MaxUint32)) 
 
 // successors names who may hold the office next.
 func (n *Node) successors() (ids [netproto.Successors]netproto.ID) {
-	var candidates []election.Candidate
+	line := make([]election.Candidate, 0, netproto.Successors)
 	for _, p := range n.lead.peers {
 		able := p.flags&netproto.FlagNeverMaster == 0 && n.trusted(p.id)
 		if able && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) {
-			candidates = append(candidates, p.rank())
+			line = election.Enter(line, p.rank())
 		}
 	}
-	for i, id := range election.Succession(candidates, netproto.Successors) {
-		ids[i] = netproto.ID(id)
+	for i, c := range line {
+		ids[i] = netproto.ID(c.ID)
 	}
 	return ids
 }
