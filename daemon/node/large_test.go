@@ -91,6 +91,25 @@ func TestAMasterAcksInTurns(t *testing.T) {
 	}
 }
 
+// Whether members wait for their turns is logged when it changes.
+func TestTurnsAreAnnounced(t *testing.T) {
+	b := newBench(t, RoleMaster, func(c *Config) { c.FullRoundsTo = 3 })
+	b.firstPoll()
+	for _, step := range []struct {
+		members int
+		says    string
+	}{{3, ""}, {4, "in its turn"}, {9, ""}, {3, "in each round again"}, {2, ""}} {
+		b.node.lead.peers = nil
+		for i := range step.members {
+			b.node.lead.peers = append(b.node.lead.peers, &peer{id: netproto.ID(i + 2), slot: netproto.NoSlot})
+		}
+		_, effects := b.upTo(netproto.KindPoll, time.Minute)
+		if said(effects, "all its exchanges") != (step.says != "") || !said(effects, step.says) && step.says != "" {
+			t.Errorf("%d members: %+v", step.members, of[Note](effects))
+		}
+	}
+}
+
 // PROTOCOL.md 8.6: who obeys another or nobody, who repeats its reply and who answers a copy of the poll is Acked out of turn.
 func TestWhoseTurnItIsNotAndIsAckedNevertheless(t *testing.T) {
 	b := newBench(t, RoleMaster, func(c *Config) { c.FullRoundsTo = 1 })
