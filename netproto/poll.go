@@ -17,7 +17,8 @@ func (p *Poll) Append(dst []byte, h Header) []byte {
 	dst = be.AppendUint32(dst, p.Window)
 	dst = be.AppendUint16(dst, p.Slots)
 	dst = be.AppendUint16(dst, p.Members)
-	dst = append(dst, p.Priority, byte(p.Phase), 0, 0)
+	dst = append(dst, p.Priority, byte(p.Phase))
+	dst = be.AppendUint16(dst, p.Turns)
 	return seal(rest.append(dst), start)
 }
 
@@ -36,12 +37,19 @@ func ParsePoll(body []byte) (Poll, error) {
 		Members:  r.u16(),
 		Priority: r.u8(),
 		Phase:    Phase(r.u8()),
+		Turns:    r.u16(),
 	}
-	if r.u16() != 0 || !p.valid() {
+	if !p.valid() {
 		return Poll{}, ErrValue
 	}
 	p.Name = parseTail(body[PollLen:]).name
 	return p, nil
+}
+
+// Turn says whether the slave with a slot has its turn in a round of so many turns: whether its master Acks what it replies (PROTOCOL.md
+// 8.37). Both decide it by this.
+func Turn(turns, slot uint16, seq uint32) bool {
+	return turns < 2 || slot == NoSlot || (uint64(slot)+uint64(seq))%uint64(turns) == 0
 }
 
 // valid checks the ranges. The master is a member itself, so there is at least one.

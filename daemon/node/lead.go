@@ -38,6 +38,7 @@ type leader struct {
 	term    uint64
 	lineage uint64 // of the LAN that is kept, 0 while gathering
 	peers   table
+	room    room
 
 	interval time.Duration // from poll to poll, at present
 	calm     int           // consecutive rounds in which nothing was the matter, at this interval
@@ -59,6 +60,8 @@ type leader struct {
 	bad       int           // consecutive rounds off the majority, as a voter
 	jumped    int           // rounds left in which this host's own jump is held against it
 	holding   bool          // the lack of a majority has been logged
+	refused   int           // newcomers this round for whom there was no room
+	full      bool          // the log knows that there is none
 
 	seq      uint32
 	rounds   int  // in this office, or since somebody came
@@ -70,6 +73,8 @@ type leader struct {
 	departed []departure // of the poll, per interface
 	pollAt   time.Duration
 	closeAt  time.Duration
+	load     load
+	outgoing outgoing
 
 	reading reading // of itself
 
@@ -88,10 +93,11 @@ type departure struct {
 func newLeader(now, interval time.Duration) *leader {
 	return &leader{
 		interval: interval, phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never, reading: reading{at: -1},
+		load: load{turns: 1}, outgoing: outgoing{at: never},
 	}
 }
 
-func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt) }
+func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt, l.outgoing.at) }
 
 // leadDue ends a round and starts the next when it is time.
 func (n *Node) leadDue() {
@@ -108,16 +114,19 @@ func (n *Node) leadDue() {
 			n.decide()
 		}
 	}
-	if n.lead != nil && n.at.Now >= l.pollAt {
+	if n.lead == nil {
+		return
+	}
+	if n.at.Now >= l.outgoing.at {
+		n.sendAdjusts()
+	}
+	if n.at.Now >= l.pollAt {
 		n.poll()
 	}
 }
 
-// window is how long the replies of this round may take.
-func (n *Node) window() time.Duration {
-	most := n.lead.interval / 2
-	return min(most, max(leastWindow, slotTime*time.Duration(len(n.lead.peers)+1)))
-}
+// grace is how long after the window replies are still waited for.
+func (l *leader) grace() time.Duration { return min(grace, l.interval/4) }
 
 // poll starts a round.
 func (n *Node) poll() {
@@ -134,12 +143,16 @@ func (n *Node) poll() {
 	if !n.tellable() {
 		return
 	}
-	window := n.window()
+	n.flushAdjusts()
+	before := l.load.turns
+	window := l.plan(n.cfg.FullRoundsTo)
+	n.tellTurns(before)
 	l.seq++
 	l.rounds++
 	n.seq = l.seq
-	l.open, l.fresh = true, 0
-	l.closeAt = n.at.Now + window + min(grace, l.interval/4)
+	l.full = l.refused > 0
+	l.open, l.fresh, l.refused = true, 0, 0
+	l.closeAt = n.at.Now + window + l.grace()
 	for _, p := range l.peers {
 		p.heard = false
 	}
@@ -147,7 +160,7 @@ func (n *Node) poll() {
 	l.nonce = netproto.Nonce(n.random())
 	body := netproto.Poll{
 		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
-		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase,
+		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase, Turns: l.load.told(),
 	}
 	if named(l.rounds, l.seq) {
 		body.Name = n.name
@@ -177,12 +190,9 @@ func (n *Node) leadSent(s Sent) {
 		l.departed = append(l.departed, departure{s.Iface, raw, s.Kernel})
 		return
 	}
-	for _, p := range l.peers {
-		if p.token == s.Token {
-			p.t5 = raw
-			p.kernel = withFlag(p.kernel, netproto.FlagKernelTX, s.Kernel)
-			return
-		}
+	if p := l.room.acked.find(s.Token); p != nil {
+		p.t5 = raw
+		p.kernel = withFlag(p.kernel, netproto.FlagKernelTX, s.Kernel)
 	}
 }
 
@@ -214,9 +224,9 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 		n.learn(r.Move, h.Lineage)
 		n.carryOut()
 	}
-	p, fresh := l.peers.get(h.Sender)
+	p, fresh := l.peers.get(h.Sender, n.mostPeers())
 	if p == nil {
-		n.drop(DropFull)
+		n.turnAway(h, in)
 		return
 	}
 	if !fresh && h.Start == p.former {
@@ -244,7 +254,30 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
 		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
 	}
-	n.ack(p, h, r, in)
+	if in.Kernel {
+		l.load.late = max(l.load.late, time.Duration(n.at.Raw-p.t4))
+	}
+	if l.serves(n.cfg.ID, p, r) {
+		n.ack(p, h, r, in)
+	}
+}
+
+// mostPeers is how many members this master takes besides itself.
+func (n *Node) mostPeers() int {
+	if n.cfg.MaxMembers == 0 {
+		return mostMembers - 1
+	}
+	return n.cfg.MaxMembers - 1
+}
+
+// turnAway refuses a newcomer to a LAN that is full, and says so once, until a round comes in which nobody had to be refused.
+func (n *Node) turnAway(h netproto.Header, in Packet) {
+	n.drop(DropFull)
+	if n.lead.refused++; n.lead.refused == 1 && !n.lead.full {
+		n.lead.full = true
+		n.note(Warn, "the LAN has max_members: newcomers are refused. Raise it on every node that may be master, or split the LAN into groups",
+			Attr{"max_members", n.mostPeers() + 1}, Attr{"first", h.Sender.String()}, Attr{"at", in.From.String()})
+	}
 }
 
 // twin counts a packet of a start that another one under the same id has taken the place of: two daemons with one id, from a disk that
@@ -313,7 +346,10 @@ func (n *Node) measure(p *peer, h netproto.Header, r netproto.Reply, in Packet) 
 		p.filter.Add(s)
 		p.stamps = doubt.Stamp == 0
 	}
-	p.t4 = t4
+	p.t4, p.epoch = t4, t4
+	if ok && !p.heard && r.Repeat == 0 { // as the slave does it: session.measured
+		p.epoch -= (legs.Returned - legs.Sent) / 2
+	}
 	p.kernel = withFlag(p.kernel, netproto.FlagKernelRX, in.Kernel)
 	return nil
 }
@@ -377,7 +413,7 @@ func (p *peer) wanted() int {
 // ack answers a reply at once.
 func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	h := n.header(n.lead.seq, n.lead.term)
-	if p.exchanges < p.wanted() {
+	if p.exchanges < p.wanted() && n.lead.admits(p, r, n.cfg.FullRoundsTo) {
 		h.Flags |= netproto.FlagAgain
 	}
 	a := netproto.Ack{Echo: r.Nonce, Repeat: r.Repeat}
@@ -385,6 +421,7 @@ func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	p.kernel &^= netproto.FlagKernelTX
 	n.seen.Acks++
 	p.token = n.send(Send{Data: a.Append(n.paper(), h), To: in.From, Iface: in.Iface}, to.KeyID)
+	n.lead.room.acked.add(p, len(n.lead.peers))
 }
 
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.

@@ -23,6 +23,7 @@ type fake struct {
 	pace    uint32          // ppb
 	jumped  bool            // says that its clock jumped
 	rate    float64         // fractional
+	slot    uint16
 }
 
 func (f *fake) addr() netip.AddrPort {
@@ -89,7 +90,7 @@ func (f *fake) take(a netproto.Adjust, lineage uint64) {
 		if e.ID != f.id || e.Nonce != f.nonce {
 			continue
 		}
-		f.entry = &e
+		f.entry, f.slot = &e, e.Slot
 		if f.follows && a.Phase == netproto.PhaseKeeping {
 			f.offset += time.Duration(e.Delta)
 			f.lineage, f.bound = lineage, 10*time.Microsecond
@@ -365,18 +366,29 @@ func TestMembersThatFallSilentAreForgotten(t *testing.T) {
 	}
 }
 
-// The table is bounded, whoever sends.
-func TestPeersAreBounded(t *testing.T) {
-	b := newBench(t, RoleMaster, nil)
-	hs, ps := b.firstPoll()
-	for i := range maxPeers + 10 {
-		h := netproto.Header{Group: group, Sender: netproto.ID(10 + i), Start: 7, Seq: hs[0].Seq}
-		r := netproto.Reply{Echo: ps[0].Nonce, Nonce: 5, T2: 1, T3: 1}
-		b.packet(slaveAddr, r.Append(nil, h))
+// The table is bounded, whoever sends: the newest are refused, with one line, and the others do not feel it.
+func TestMembersAreBounded(t *testing.T) {
+	b := newBench(t, RoleMaster, func(c *Config) { c.MaxMembers = 7 })
+	f := following(2, 3, 4)
+	b.founded(f...)
+	crowd := append(f, following(10, 11, 12, 13, 14, 15)...)
+	lines := 0
+	for range 5 {
+		effects := b.round(crowd...)
+		if said(effects, "max_members") {
+			lines++
+		}
+		if _, as := adjusts(t, effects); len(as) != 1 || len(as[0].Entries) != 6 {
+			t.Fatalf("%+v", as)
+		}
 	}
 	s := b.node.Status()
-	if s.Members != maxPeers+1 || s.Drops[DropFull] != 10 {
-		t.Errorf("%d members, %d dropped as full; want %d and 10", s.Members, s.Drops[DropFull], maxPeers+1)
+	if s.Members != 7 || s.Drops[DropFull] != 5*3 || lines != 1 {
+		t.Errorf("%d members, %d refused, %d lines; want 7, 15 and 1", s.Members, s.Drops[DropFull], lines)
+	}
+	b.round(f...)
+	if b.round(f...); !said(b.round(crowd...), "max_members") {
+		t.Error("nothing was said of those who came to a LAN that had been left alone for a round")
 	}
 }
 

@@ -57,7 +57,6 @@ type Node struct {
 	follow   *follower // without office: nil in a master
 	quotas   quotas    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others
-	entries  [netproto.MaxEntries]netproto.Entry
 }
 
 // rotation is the sum of common moves that the timescale has taken in, and whose sum it is.
@@ -247,11 +246,11 @@ func (n *Node) dispatch(h netproto.Header, body []byte, p Packet) error {
 		}
 		n.onAck(h, ack, p)
 	case netproto.KindAdjust:
-		adjust, err := netproto.ParseAdjust(body, n.entries[:0])
+		adjust, own, err := netproto.ParseEntry(body, n.cfg.ID)
 		if err != nil {
 			return err
 		}
-		n.onAdjust(h, adjust)
+		n.onAdjust(h, adjust, own)
 	case netproto.KindSetTime:
 		set, err := netproto.ParseSetTime(body)
 		if err != nil {

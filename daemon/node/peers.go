@@ -9,9 +9,6 @@ import (
 	"meantime/netproto"
 )
 
-// maxPeers bounds the master's memory: more members than one master can poll in a second, and about 2 MB.
-const maxPeers = 4096
-
 // peer is what a master knows of one member. Instants are raw readings.
 type peer struct {
 	id       netproto.ID
@@ -23,13 +20,14 @@ type peer struct {
 	addr     netip.AddrPort
 	standing netproto.Standing
 	filter   berkeley.Filter
-	slot     uint16
-	rounds   int  // rounds heard since it came
-	good     int  // consecutive rounds on LAN time, as a newcomer
-	bad      int  // consecutive rounds off the majority, as a voter
-	missed   int  // consecutive rounds not heard
-	jumped   int  // rounds left in which its own jump is held against it
-	fallen   bool // it had a vote, and lost it
+	slot     uint16 // that it was told, NoSlot before
+	place    uint16 // that it is to be told
+	rounds   int    // rounds heard since it came
+	good     int    // consecutive rounds on LAN time, as a newcomer
+	bad      int    // consecutive rounds off the majority, as a voter
+	missed   int    // consecutive rounds not heard
+	jumped   int    // rounds left in which its own jump is held against it
+	fallen   bool   // it had a vote, and lost it
 	reading  reading
 
 	// of its last reply
@@ -52,6 +50,7 @@ type peer struct {
 	exchanges int            // replies taken
 	nonce     netproto.Nonce // of its last reply: the Adjust must show it
 	t4        int64          // receipt of its last reply
+	epoch     int64          // what its sample refers to
 	t5        int64          // sending of the Ack to it
 	kernel    netproto.Flags // FlagKernelRX and FlagKernelTX as they hold for t4 and t5
 	token     uint64
@@ -85,13 +84,13 @@ func (t table) find(id netproto.ID) (int, bool) {
 	})
 }
 
-// get returns the peer with an id, making it where there is room; fresh says that it is new. It is nil where there is none.
-func (t *table) get(id netproto.ID) (p *peer, fresh bool) {
+// get returns the peer with an id, making it where there are fewer than most; fresh says that it is new. It is nil where there is no room.
+func (t *table) get(id netproto.ID, most int) (p *peer, fresh bool) {
 	i, ok := t.find(id)
 	if ok {
 		return (*t)[i], false
 	}
-	if len(*t) >= maxPeers {
+	if len(*t) >= most {
 		return nil, false
 	}
 	p = &peer{id: id, standing: netproto.StandingNewcomer, slot: netproto.NoSlot}

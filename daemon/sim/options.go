@@ -46,7 +46,7 @@ type Options struct {
 // Bounds of Options.
 const (
 	MinNodes   = 1
-	MaxNodes   = 250              // the address plan of one run, and what one master's window of half a second may hold
+	MaxNodes   = 16_384           // as many members as a master takes by default
 	minPoll    = time.Second / 16 // the product's own bounds of poll
 	maxPoll    = 64 * time.Second //
 	maxFor     = 366 * 24 * time.Hour
@@ -199,7 +199,8 @@ func even(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }
 func nodeConfig(poll time.Duration, maxSlew float64) node.Config {
 	return node.Config{
 		Group: netproto.GroupID("meantime"), Priority: 100, Interval: poll, MaxSkew: time.Hour, FoundWait: 10 * time.Second,
-		MayStep: true, MaxSlew: maxSlew, Release: Epoch - int64(365*24*time.Hour),
+		FullRoundsTo: 1000, MaxMembers: 16384, MayStep: true, MaxSlew: maxSlew,
+		Release: Epoch - int64(365*24*time.Hour),
 	}
 }
 
