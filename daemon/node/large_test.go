@@ -381,3 +381,49 @@ func TestLostRepliesAreCounted(t *testing.T) {
 		t.Errorf("%d expected, %d lost, %d turns, %v", s.Expected-before.Expected, s.Lost-before.Lost, s.Turns, s.Window)
 	}
 }
+
+// PROTOCOL.md 8.38: t3 is written before the Reply leaves. What replies usually take from there, by the kernel's stamps, is counted in; what one
+// took that was held up is not, nor what user space says.
+func TestARepliesT3IsWhenItUsuallyLeaves(t *testing.T) {
+	b := known(t)
+	told := func(seq uint32, took time.Duration, kernel bool) time.Duration {
+		effects := b.packet(masterAddr, pollOf(seq, func(_ *netproto.Header, p *netproto.Poll) { p.Window, p.Slots, p.Turns = 80_000, 8, 1000 }))
+		var sent *Send
+		var at time.Duration
+		for end := b.now + 300*time.Millisecond; b.now < end; effects = append(effects, b.after(time.Millisecond)...) {
+			for _, s := range of[*Send](effects) {
+				if sent == nil {
+					sent, at = s, b.now
+					b.give(&Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now+took), Kernel: kernel})
+				}
+			}
+			if sent != nil {
+				break
+			}
+		}
+		_, rs := replies(t, effects)
+		b.packet(masterAddr, adjustOf(seq, rs[0].Nonce, 0, func(_ *netproto.Header, a *netproto.Adjust) { a.Entries[0].Slot = 5 }))
+		b.after(at + time.Second - b.now)
+		return time.Duration(int64(rs[0].T3)-wallStart) - at
+	}
+	told(2, 0, false) // without a slot yet
+	for seq := uint32(3); seq < 60; seq++ {
+		told(seq, 30*time.Microsecond, true)
+	}
+	near := func(got time.Duration, what string) {
+		t.Helper()
+		if got < 29*time.Microsecond || got > 31*time.Microsecond {
+			t.Errorf("t3 is %v after the reply was written, want 30µs: %s", got, what)
+		}
+	}
+	near(told(60, 5*time.Second, false), "as the kernel said")
+	near(told(61, 30*time.Microsecond, true), "whatever user space said")
+	told(62, 5*time.Millisecond, true)
+	if got := told(63, 30*time.Microsecond, true); got > 40*time.Microsecond {
+		t.Errorf("one reply that was held up for 5 ms moves t3 to %v", got)
+	}
+	told(64, -time.Second, true) // a clock that was set in between
+	if got := told(65, 30*time.Microsecond, true); got < 20*time.Microsecond {
+		t.Errorf("a stamp of before moves t3 to %v", got)
+	}
+}
