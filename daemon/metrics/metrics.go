@@ -25,8 +25,8 @@ import (
 const Path = "/metrics"
 
 const (
-	// seriesOf is how many members have series of their own: each has 8, and a master of 10,000 would make 80,000, which is far too much for one
-	// target of a Prometheus; 256 make 2,000. Of all members there are counts, by their voices.
+	// seriesOf is how many members have series of their own: each has 8, and a master of 10,000 would make 80,000, which is far too much
+	// for one target of a Prometheus; 256 make 2,000. Of all members there are counts, by their voices.
 	seriesOf = 256
 	// patience is how long the source may take. It answers between two packets.
 	patience = 5 * time.Second

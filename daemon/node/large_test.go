@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"meantime/daemon/berkeley"
 	"meantime/netproto"
 )
 
@@ -379,5 +380,87 @@ func TestLostRepliesAreCounted(t *testing.T) {
 	s := b.node.Status()
 	if s.Expected-before.Expected != 3+4*2+2+3 || s.Lost-before.Lost != 1 || s.Turns != 1 || s.Window != 120*time.Millisecond {
 		t.Errorf("%d expected, %d lost, %d turns, %v", s.Expected-before.Expected, s.Lost-before.Lost, s.Turns, s.Window)
+	}
+}
+
+// PROTOCOL.md 8.38: t3 is written before the Reply leaves. What replies usually take from there, by the kernel's stamps, is counted in; what one
+// took that was held up is not, nor what user space says.
+func TestARepliesT3IsWhenItUsuallyLeaves(t *testing.T) {
+	b := known(t)
+	told := func(seq uint32, took time.Duration, kernel bool) time.Duration {
+		effects := b.packet(masterAddr, pollOf(seq, func(_ *netproto.Header, p *netproto.Poll) { p.Window, p.Slots, p.Turns = 80_000, 8, 1000 }))
+		var sent *Send
+		var at time.Duration
+		for end := b.now + 300*time.Millisecond; b.now < end; effects = append(effects, b.after(time.Millisecond)...) {
+			for _, s := range of[*Send](effects) {
+				if sent == nil {
+					sent, at = s, b.now
+					b.give(&Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now+took), Kernel: kernel})
+				}
+			}
+			if sent != nil {
+				break
+			}
+		}
+		_, rs := replies(t, effects)
+		b.packet(masterAddr, adjustOf(seq, rs[0].Nonce, 0, func(_ *netproto.Header, a *netproto.Adjust) { a.Entries[0].Slot = 5 }))
+		b.after(at + time.Second - b.now)
+		return time.Duration(int64(rs[0].T3)-wallStart) - at
+	}
+	told(2, 0, false) // without a slot yet
+	for seq := uint32(3); seq < 60; seq++ {
+		told(seq, 30*time.Microsecond, true)
+	}
+	near := func(got time.Duration, what string) {
+		t.Helper()
+		if got < 29*time.Microsecond || got > 31*time.Microsecond {
+			t.Errorf("t3 is %v after the reply was written, want 30µs: %s", got, what)
+		}
+	}
+	near(told(60, 5*time.Second, false), "as the kernel said")
+	near(told(61, 30*time.Microsecond, true), "whatever user space said")
+	told(62, 5*time.Millisecond, true)
+	if got := told(63, 30*time.Microsecond, true); got > 40*time.Microsecond {
+		t.Errorf("one reply that was held up for 5 ms moves t3 to %v", got)
+	}
+	told(64, -time.Second, true) // a clock that was set in between
+	if got := told(65, 30*time.Microsecond, true); got < 20*time.Microsecond {
+		t.Errorf("a stamp of before moves t3 to %v", got)
+	}
+}
+
+// PROTOCOL.md 9.12: of a large LAN not everybody objects to a candidate; of a small one everybody does.
+func TestFewObjectToACandidate(t *testing.T) {
+	for members, want := range map[uint16][2]int{5: {990, 1000}, 32: {990, 1000}, 64: {400, 600}, 10_000: {1, 8}} {
+		b := newBench(t, RoleAuto, nil)
+		nonce := b.exchange(1)
+		b.packet(masterAddr, adjustOf(1, nonce, 0, func(_ *netproto.Header, a *netproto.Adjust) { a.Members = members }))
+		claims := 0
+		for i := range 1000 {
+			h := netproto.Header{Group: group, Sender: netproto.ID(100 + i), Start: 5, Seq: 1, Lineage: 99, Term: 2}
+			c := netproto.Candidate{Nonce: 9, Priority: 200}
+			claims += count[*Send](b.packet(slaveAddr, c.Append(nil, h)))
+		}
+		if claims < want[0] || claims > want[1] {
+			t.Errorf("a member of %d objected to %d of 1000 candidates, want %v", members, claims, want)
+		}
+	}
+}
+
+// PROTOCOL.md 8.42: a founding waits for each of a few members, not for one of many.
+func TestAFoundingWaitsForFew(t *testing.T) {
+	for members, absent := range map[int]int{3: 1, 99: 1, 100: 2, 1000: 11} {
+		l := newLeader(0, time.Second)
+		for i := range members {
+			p := &peer{heard: i >= absent}
+			p.filter.Add(berkeley.Sample{})
+			l.peers = append(l.peers, p)
+		}
+		if !l.missing() {
+			t.Errorf("%d of %d are not missed", absent, members)
+		}
+		if l.peers[0].heard = true; members >= 99 && l.missing() {
+			t.Errorf("%d of %d are missed", absent-1, members)
+		}
 	}
 }
