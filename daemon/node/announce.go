@@ -103,8 +103,12 @@ func (n *Node) announce(c conclusion) {
 		}
 		o.cut(key, first)
 	}
+	end := l.pollAt
+	if n.awaited() {
+		end = min(end, n.order.at) // what they tell is of the time before
+	}
 	bursts := (len(o.parts) + burst - 1) / burst
-	o.pause = max(0, l.pollAt-n.at.Now) * 3 / 4 / time.Duration(max(1, bursts))
+	o.pause = max(0, end-n.at.Now) * 3 / 4 / time.Duration(max(1, bursts))
 	n.sendAdjusts()
 }
 
@@ -125,7 +129,8 @@ func (o *outgoing) cut(key uint32, first int) {
 }
 
 // sendAdjusts multicasts the next Adjusts of the round. Where there are many they leave by and by, in three quarters of the time until the
-// next poll: each slave gets them all, for the sake of one, and none of them may have to wait for the poll of the round to come.
+// next poll, or until a move of LAN time: each slave gets them all, for the sake of one, and none of them may have to wait for the next
+// round's poll.
 func (n *Node) sendAdjusts() {
 	o := &n.lead.outgoing
 	end := min(o.next+burst, len(o.parts))

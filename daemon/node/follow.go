@@ -452,7 +452,8 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 		return
 	}
 	epoch := s.measured()
-	if n.learn(a.Move, h.Lineage); n.order.known && epoch < n.order.raw && h.Lineage == n.lineage {
+	n.learn(a.Move, h.Lineage)
+	if ours := h.Lineage == n.lineage || n.behind(h.Lineage); n.order.known && epoch < n.order.raw && ours {
 		return // it may have been measured before LAN time was set, or after
 	}
 	n.adopt(correction{

@@ -321,7 +321,7 @@ func TestTheWindowFollowsTheLoad(t *testing.T) {
 			l.peers = append(l.peers, &peer{heard: true})
 		}
 		for range rounds {
-			l.plan(0)
+			l.plan(0, false)
 			for i, p := range l.peers {
 				p.heard = i >= lost
 			}
@@ -329,7 +329,7 @@ func TestTheWindowFollowsTheLoad(t *testing.T) {
 			l.settle()
 		}
 		l.load.late = 0
-		return l.plan(0)
+		return l.plan(0, false)
 	}
 	for name, c := range map[string]struct {
 		members      int
@@ -358,10 +358,10 @@ func TestTheWindowFollowsTheLoad(t *testing.T) {
 	}
 	l.load.behind = 200 * time.Millisecond
 	for range 100 {
-		l.plan(0)
+		l.plan(0, false)
 		l.settle()
 	}
-	if l.plan(0) > 510*time.Millisecond {
+	if l.plan(0, false) > 510*time.Millisecond {
 		t.Errorf("%v after a hundred good rounds", l.load.window)
 	}
 }

@@ -146,7 +146,7 @@ func (n *Node) poll() {
 	}
 	n.flushAdjusts()
 	before := l.load.turns
-	window := l.plan(n.cfg.FullRoundsTo)
+	window := l.plan(n.cfg.FullRoundsTo, n.awaited())
 	n.tellTurns(before)
 	l.seq++
 	l.rounds++

@@ -30,8 +30,9 @@ const (
 	easing = 32
 )
 
-// plan begins a round: it settles how many turns there are, and how long its replies may take.
-func (l *leader) plan(fullRoundsTo int) (window time.Duration) {
+// plan begins a round: it settles how many turns there are, and how long its replies may take. LAN time is moved an eighth of an interval
+// before a poll: the round has to be over by then.
+func (l *leader) plan(fullRoundsTo int, moving bool) (window time.Duration) {
 	d := &l.load
 	d.turns, d.served, d.late, d.due = 1, 0, 0, 0
 	if fullRoundsTo > 0 {
@@ -43,7 +44,11 @@ func (l *leader) plan(fullRoundsTo int) (window time.Duration) {
 		}
 	}
 	usual := min(l.interval/2, max(leastWindow, slotTime*time.Duration(len(l.peers)+1)))
-	d.window = min(usual+d.behind, l.interval-l.interval/8-l.grace()) // and an eighth at least for the Adjusts
+	spare := l.interval / 8 // at least for the Adjusts
+	if moving {
+		spare *= 2
+	}
+	d.window = min(usual+d.behind, l.interval-spare-l.grace())
 	return d.window
 }
 

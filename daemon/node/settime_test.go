@@ -202,18 +202,47 @@ func TestSlaveCarriesOut(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 8.31: a delta of the round in which the node moved its timescale is left alone.
+// PROTOCOL.md 8.31: a delta of the round in which the node moved its timescale is left alone, and so is one that a master had measured before
+// the move, of whose Adjusts some are still to come: it is no word of a LAN that has never heard of the move.
 func TestDeltaOfTheMovesOwnRound(t *testing.T) {
-	b := newBench(t, RoleSlave, nil)
-	m := netproto.Move{Lineage: 100, From: 99, By: int64(time.Minute), Left: int64(time.Minute), Epoch: netproto.Stamp(wallStart) + 1_150_000_000, Pace: 437_500}
-	b.packet(masterAddr, adjustOf(1, b.exchange(1), 0, func(_ *netproto.Header, a *netproto.Adjust) { a.Move = m }))
-	b.after(time.Second)
-	nonce := b.exchange(2)
-	b.after(100 * time.Millisecond)
-	at := b.node.stamp(0)
-	b.packet(masterAddr, adjustOf(2, nonce, time.Minute, func(h *netproto.Header, _ *netproto.Adjust) { h.Lineage = 100 }))
-	if moved := b.node.stamp(0) - at; b.node.Status().Lineage != 100 || moved > 1000 || moved < -1000 {
-		t.Errorf("the move was made twice: %v more", time.Duration(moved))
+	for lineage, delta := range map[uint64]time.Duration{100: time.Minute, 99: 0} {
+		b := newBench(t, RoleSlave, nil)
+		m := netproto.Move{Lineage: 100, From: 99, By: int64(time.Minute), Left: int64(time.Minute), Epoch: netproto.Stamp(wallStart) + 1_150_000_000, Pace: 437_500}
+		b.packet(masterAddr, adjustOf(1, b.exchange(1), 0, func(_ *netproto.Header, a *netproto.Adjust) { a.Move = m }))
+		b.after(time.Second)
+		nonce := b.exchange(2)
+		b.after(100 * time.Millisecond)
+		at := b.node.stamp(0)
+		b.packet(masterAddr, adjustOf(2, nonce, delta, func(h *netproto.Header, a *netproto.Adjust) { h.Lineage, a.Move = lineage, m }))
+		if moved := b.node.stamp(0) - at; b.node.Status().Lineage != 100 || moved > 1000 || moved < -1000 || !b.node.order.known {
+			t.Errorf("an Adjust of lineage %d after the move: in %d, moved by %v", lineage, b.node.Status().Lineage, time.Duration(moved))
+		}
+	}
+}
+
+// The round before a move is over, and a large LAN's Adjusts of it have all left, however long the windows have become.
+func TestALargeLANMovesBetweenTwoRounds(t *testing.T) {
+	c := newCrowd(t, 2000, 0)
+	l := c.node.lead
+	l.load.behind = l.interval / 2
+	c.node.Handle(c.moment(), SetTime{By: time.Second})
+	var closed, last time.Duration
+	for c.node.awaited() && c.node.order.at > l.pollAt {
+		c.round()
+		closed = c.now
+	}
+	for at := c.node.order.at; ; {
+		adjusts := c.node.seen.Adjusts
+		if c.now = max(c.now, c.node.Deadline()); c.now >= at {
+			break
+		}
+		if c.node.Handle(c.moment(), Tick{}); c.node.seen.Adjusts > adjusts {
+			last = c.now
+		}
+	}
+	at := c.node.order.at
+	if !c.node.awaited() || at-closed < l.interval/10 || at-last < l.interval/50 || last <= closed || l.outgoing.at != never {
+		t.Errorf("to be moved at %v (%v), the round ended at %v, its last Adjusts left at %v", at, c.node.awaited(), closed, last)
 	}
 }
 
