@@ -104,7 +104,7 @@ func (n *Node) gather() {
 func (l *leader) missing() bool {
 	missing := 0
 	for _, p := range l.peers {
-		if _, ok := p.filter.Best(); !ok || !p.heard {
+		if !p.measured() || !p.heard {
 			missing++
 		}
 	}

@@ -111,7 +111,7 @@ func TestTurnsAreAnnounced(t *testing.T) {
 	}
 }
 
-// PROTOCOL.md 8.6: who obeys another or nobody, who repeats its reply and who answers a copy of the poll is Acked out of turn.
+// PROTOCOL.md 8.6: who obeys another or nobody, who repeats its reply and whose reply gave no sample is Acked out of turn.
 func TestWhoseTurnItIsNotAndIsAckedNevertheless(t *testing.T) {
 	b := newBench(t, RoleMaster, func(c *Config) { c.FullRoundsTo = 1 })
 	f := following(2, 3, 4, 5, 6, 7, 8)
@@ -140,6 +140,15 @@ func TestWhoseTurnItIsNotAndIsAckedNevertheless(t *testing.T) {
 	for i, m := range f {
 		if _, as := acks(t, b.answer(m, poll.Seq, body.Nonce, b.now, nil)); len(as) != 1 {
 			t.Errorf("member %d obeys nobody: %d Acks", i, len(as))
+		}
+	}
+	b.after(b.node.lead.closeAt - b.now)
+	poll, body = b.polled()
+	b.node.lead.departed = nil // as where it left through another interface than the replies come in by, or they answer a copy
+	for i, m := range f {
+		hs, as := acks(t, b.answer(m, poll.Seq, body.Nonce, b.now, obeys))
+		if len(as) != 1 || hs[0].Flags&netproto.FlagAgain == 0 {
+			t.Errorf("member %d gave no sample: %d Acks, %+v", i, len(as), hs)
 		}
 	}
 }

@@ -415,7 +415,7 @@ func (p *peer) wanted() int {
 // ack answers a reply at once.
 func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	h := n.header(n.lead.seq, n.lead.term)
-	if p.exchanges < p.wanted() && n.lead.admits(p, r, n.cfg.FullRoundsTo) {
+	if p.exchanges < p.wanted() && n.lead.admits(p, n.cfg.FullRoundsTo) {
 		h.Flags |= netproto.FlagAgain
 	}
 	a := netproto.Ack{Echo: r.Nonce, Repeat: r.Repeat}

@@ -95,18 +95,18 @@ func (l *leader) settle() {
 	}
 }
 
-// serves says whether a reply is Acked: to whom it is the turn of; to who repeats it, because it took itself for that; and to who does not
-// obey this master yet, or holds only another key: nothing else proves or measures anything to it (PROTOCOL.md 8.6).
+// serves says whether a reply is Acked: to whom it is the turn of; to who repeats it, because it took itself for that; to who does not obey
+// this master yet, since nothing else proves it; and to who gave no sample, and would be told no delta (PROTOCOL.md 8.6).
 func (l *leader) serves(me netproto.ID, p *peer, r netproto.Reply) bool {
-	return netproto.Turn(l.load.told(), p.slot, l.seq) || r.Repeat > 0 || r.Master != me || r.Echo != l.nonce
+	return netproto.Turn(l.load.told(), p.slot, l.seq) || r.Repeat > 0 || r.Master != me || !p.measured()
 }
 
-// admits says whether a member may have more than one exchange. Who has been given a slot has them in its turn, or where one measures
-// nothing. Newcomers have them as far as one round's number of them goes: where ten thousand come at once, one exchange proves this
+// admits says whether a member may have more than one exchange. Who has been given a slot has them in its turn, or while it has
+// given no sample. Newcomers have them as far as one round's number of them goes: where ten thousand come at once, one exchange proves this
 // master to each.
-func (l *leader) admits(p *peer, r netproto.Reply, fullRoundsTo int) bool {
+func (l *leader) admits(p *peer, fullRoundsTo int) bool {
 	if p.slot != netproto.NoSlot {
-		return netproto.Turn(l.load.told(), p.slot, l.seq) || r.Echo != l.nonce
+		return netproto.Turn(l.load.told(), p.slot, l.seq) || !p.measured()
 	}
 	if p.exchanges == 1 {
 		l.load.served++

@@ -62,6 +62,12 @@ type peer struct {
 // voter says whether the peer votes on LAN time.
 func (p *peer) voter() bool { return p.standing == netproto.StandingVoter }
 
+// measured says whether the peer has a sample of the round under way.
+func (p *peer) measured() bool {
+	_, ok := p.filter.Best()
+	return ok
+}
+
 // onTime says whether the peer's clock stands on LAN time as far as its offset (ns, found with a bound) and its own word
 // tell: within 1 ms or three times the bound, whichever is more. rest is what clocks have to go that are slewed to a time that an
 // operator set.
