@@ -3,8 +3,8 @@ package berkeley
 import "slices"
 
 const (
-	// tallyLimit is how many times as far from the middle as the median voter's a voter's tally may lie and still count whole. Nobody
-	// raises the median alone: what a liar can claim is within the honest voters' own noise.
+	// tallyLimit is how many times as far from the middle as the median voter's a voter's tally may lie and still count whole. Where three
+	// or more count nobody raises the median alone: what a liar can claim is within the honest voters' own noise.
 	tallyLimit = 4
 	// tallyTime is in how many rounds what counts as usual of a voter follows what it says: the points of a full fit. So a liar that claims
 	// more and more gains no more than tallyLimit/tallyTime of the honest voters' noise a round.
@@ -25,8 +25,9 @@ type Claim struct {
 }
 
 // Moved is by how much the voters' own corrections have moved their mean since it was asked last. A voter counts from the second time on,
-// and with what it says clamped to where the others' noise may have taken it.
-func Moved(claims []Claim, gain float64) (mean float64) {
+// and with what it says clamped to where the others' noise may have taken it, and to within most of what is usual of it: of two the median
+// is as much a liar's as the other's.
+func Moved(claims []Claim, gain, most float64) (mean float64) {
 	away := make([]float64, 0, len(claims))
 	for _, c := range claims {
 		if c.known {
@@ -42,7 +43,8 @@ func Moved(claims []Claim, gain float64) (mean float64) {
 			*c.Tally = Tally{known: true, counted: c.Sum, usual: c.Sum}
 			continue
 		}
-		now := c.usual + min(max(c.Sum-c.usual, middle-limit), middle+limit)
+		excused := min(max(c.Sum-c.usual, middle-limit), middle+limit)
+		now := c.usual + min(max(excused, -most), most)
 		taken := gain * (now - c.counted)
 		mean += taken / float64(len(away))
 		c.counted += taken

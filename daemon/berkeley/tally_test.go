@@ -12,7 +12,7 @@ func said(tallies []Tally, gain float64, sums ...float64) float64 {
 	for i, s := range sums {
 		claims = append(claims, Claim{&tallies[i], s})
 	}
-	return Moved(claims, gain)
+	return Moved(claims, gain, math.MaxFloat64)
 }
 
 func TestMovedByHand(t *testing.T) {
@@ -35,7 +35,7 @@ func TestMovedByHand(t *testing.T) {
 			t.Errorf("%s: moved by %v, want %v", c.name, got, c.want)
 		}
 	}
-	if got := Moved(nil, 1); got != 0 {
+	if got := Moved(nil, 1, 1); got != 0 {
 		t.Errorf("nobody: moved by %v", got)
 	}
 }
@@ -86,6 +86,41 @@ func TestMovedBoundsALiar(t *testing.T) {
 			apart += said(lying, 1, sums...)
 			if most := 2.0 * tallyLimit * noise / 4 * (1 + float64(round)/tallyTime); math.Abs(apart) > most {
 				t.Fatalf("%s: after %d rounds the liar has moved the mean by %v, at most %v is allowed", name, round, apart, most)
+			}
+		}
+	}
+}
+
+// TestMovedBelievesNoLeap: of two voters one may be a liar, and the median says nothing. It gains at once what most allows, and a share of that a
+// round, as whoever is the only one that counts. Who was so far off in honesty is believed in the end.
+func TestMovedBelievesNoLeap(t *testing.T) {
+	const most = 100.0
+	for count := 1; count <= 2; count++ {
+		for _, leap := range []float64{1e9, -1e9, 3 * most} {
+			tallies, sums := make([]Tally, count), make([]float64, count)
+			claims := func() (c []Claim) {
+				for i, s := range sums {
+					c = append(c, Claim{&tallies[i], s})
+				}
+				return c
+			}
+			Moved(claims(), 1, most)
+			sums[0] = leap
+			moved := math.Abs(Moved(claims(), 1, most))
+			if want := most / float64(count); math.Abs(moved-want) > 1e-9 {
+				t.Errorf("%d voters, a leap by %v: moved by %v at once, want %v", count, leap, moved, want)
+			}
+			for range 100 {
+				next := math.Abs(Moved(claims(), 1, most))
+				if moved += next; next > most/tallyTime/float64(count)+1e-9 {
+					t.Fatalf("%d voters, a leap by %v: moved by %v more in a round", count, leap, next)
+				}
+			}
+			for range 200 {
+				moved += math.Abs(Moved(claims(), 1, most))
+			}
+			if want := 3 * most / float64(count); leap == 3*most && math.Abs(moved-want) > 1e-6 {
+				t.Errorf("%d voters: of a leap by %v, %v is counted in the end, want %v", count, leap, moved, want)
 			}
 		}
 	}

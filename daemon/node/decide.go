@@ -20,6 +20,9 @@ const (
 	// turnGain is how much of what the voters' fits have turned LAN time by is taken back in a round: a fit's jump is to be no
 	// jump of LAN time's rate.
 	turnGain = 0.25
+	// turnLimit is how far (fractional) from what is usual a voter's rate counts in that at most, whatever the others say: a slope that is
+	// known no better is not believed (servo).
+	turnLimit = 25e-6
 	// centringTime is the time constant of rate centring ever after: a member that joins or leaves bends LAN time's rate
 	// so slowly that no clock shows it.
 	centringTime = time.Hour
@@ -349,7 +352,7 @@ func (n *Node) votes(p *peer) bool {
 // place in every majority: nobody's counts for more than a few times the median voter's, and never for more than clocks that
 // were not fitted yet may part within a round.
 func (n *Node) toleranceLimit(peers []*peer) int64 {
-	most := max(int64(time.Millisecond), int64(looseSkew*float64(n.lead.interval)))
+	most := n.lead.loose()
 	words := n.lead.room.numbers[:0]
 	if n.voter() {
 		words = append(words, n.servo.Bound(n.at.Raw))
@@ -364,6 +367,11 @@ func (n *Node) toleranceLimit(peers []*peer) int64 {
 	}
 	slices.Sort(words)
 	return min(most, leastTolerance+wordFactor*min(words[len(words)/2], most))
+}
+
+// loose is how far (ns) clocks that were not fitted yet may part within a round.
+func (l *leader) loose() int64 {
+	return max(int64(time.Millisecond), int64(looseSkew*float64(l.interval)))
 }
 
 // count takes the mean of the ballot. Of two voters that part, the one that saw itself jump is left out, else the one that is not
@@ -486,7 +494,7 @@ func (n *Node) centred() (netproto.Rotation, int64) {
 	if l.founded <= foundingRounds {
 		gain = max(gain, foundingGain)
 	}
-	turned := berkeley.Moved(turns, turnGain) + gain*berkeley.MeanRate(rates)
-	step, epoch := -int64(math.Round(berkeley.Moved(moves, 1))), n.stamp(n.at.Raw)
+	turned := berkeley.Moved(turns, turnGain, turnLimit) + gain*berkeley.MeanRate(rates)
+	step, epoch := -int64(math.Round(berkeley.Moved(moves, 1, float64(l.loose())))), n.stamp(n.at.Raw)
 	return netproto.Rotation{Rate: l.sum.Rate - netproto.RateOf(turned), Phase: l.sum.At(epoch) + step, Epoch: epoch}, step
 }

@@ -798,6 +798,24 @@ func TestTheRotationTakesMovesBack(t *testing.T) {
 	}
 }
 
+// A slave that is one of two voters says that its deltas have moved it by a second, and its rate by 400 ppm: LAN time follows by half of what clocks
+// may part in a round, and the rate by half of turnLimit.
+func TestAPairsSlaveMovesNoTimeByItsWord(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2)
+	b.founded(f...)
+	l := b.node.lead
+	l.founded = foundingRounds + 1
+	b.spoken(f, nil)
+	b.spoken(f, nil)
+	before := l.sum
+	b.spoken(f, func(_ *fake, _ *netproto.Header, r *netproto.Reply) { r.Moved, r.Rate = 1e9, netproto.RateOf(400e-6) })
+	step, turned := l.sum.Phase-before.At(l.sum.Epoch), (l.sum.Rate - before.Rate).Fraction()
+	if step != -500_000 || turned < -turnLimit/2 || turned >= 0 {
+		t.Errorf("its word moves LAN time by %v, and the rate by %.2f ppm", time.Duration(step), turned*1e6)
+	}
+}
+
 // PROTOCOL.md 8.17. Nobody takes a delta of a master that gathers or holds, nor one with LAN time.
 func TestOnlyKeepingSteers(t *testing.T) {
 	for phase, steers := range map[netproto.Phase]bool{
