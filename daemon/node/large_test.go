@@ -351,6 +351,7 @@ func TestTheWindowFollowsTheLoad(t *testing.T) {
 		"twenty":                {19, 0, 0, 3, 500 * time.Millisecond},
 		"twenty, late and lost": {19, 50 * time.Millisecond, 5, 3, 500 * time.Millisecond},
 		"many":                  {10_000, 0, 0, 3, 500 * time.Millisecond},
+		"just many, late":       {255, 100 * time.Millisecond, 0, 2, 700 * time.Millisecond},
 		"many, late":            {10_000, 50 * time.Millisecond, 0, 2, 600 * time.Millisecond},
 		"many, a little late":   {10_000, 9 * time.Millisecond, 0, 2, 500 * time.Millisecond},
 		"many, lossy":           {10_000, 0, 11, 2, 625 * time.Millisecond},

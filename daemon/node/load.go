@@ -11,6 +11,7 @@ type load struct {
 	turns  int           // rounds in which every member has its turn of Acks once
 	served int           // newcomers that this round's spare exchanges went to
 	window time.Duration // of this round
+	crowd  bool          // the usual window's slots are short
 	late   time.Duration // the latest that a reply of it was seen by this node after the kernel had it
 	behind time.Duration // by how much windows are longer than the usual one
 	due    int           // members that were heard in the round before, and should be in this one
@@ -43,7 +44,9 @@ func (l *leader) plan(fullRoundsTo int, moving bool) (window time.Duration) {
 			d.due++
 		}
 	}
-	usual := min(l.interval/2, max(leastWindow, slotTime*time.Duration(len(l.peers)+1)))
+	slots := time.Duration(len(l.peers) + 1)
+	usual := min(l.interval/2, max(leastWindow, slotTime*slots))
+	d.crowd = usual/slots <= crowded
 	spare := l.interval / 8 // at least for the Adjusts
 	if moving {
 		spare *= 2
@@ -81,7 +84,7 @@ func (l *leader) settle() {
 		}
 	}
 	d.expected, d.lost = d.expected+uint64(d.due), d.lost+uint64(lost)
-	if d.window/time.Duration(len(l.peers)+1) > crowded {
+	if !d.crowd {
 		d.behind = 0
 		return
 	}
