@@ -462,8 +462,7 @@ type tally struct {
 // and a LAN that loses a fifth of its packets was seen to start 14 ppm off.
 func (n *Node) centred() (netproto.Rotation, int64) {
 	l := n.lead
-	var rates []float64
-	var turns, moves []berkeley.Claim
+	rates, turns, moves := l.room.rates[:0], l.room.turns[:0], l.room.moves[:0]
 	count := func(votes bool, t *tally, rate float64, moved int64) {
 		if !votes {
 			if *t = (tally{}); l.resuming == 0 {
@@ -484,6 +483,7 @@ func (n *Node) centred() (netproto.Rotation, int64) {
 	for _, p := range l.peers {
 		count(n.votes(p), &p.tally, p.rate-p.rotated.Fraction(), p.moved)
 	}
+	l.room.rates, l.room.turns, l.room.moves = rates, turns, moves
 	if len(rates) != l.rates && l.founded > centredRounds {
 		l.founded = max(l.founded, foundingRounds+1)
 	}

@@ -3,7 +3,7 @@ package node
 import "meantime/daemon/berkeley"
 
 // room is where a master works. Nothing in it outlasts a round but the room itself, which the next uses again: however many members there
-// are, a round allocates nothing.
+// are, a round allocates no more than the medians of rate centring take.
 type room struct {
 	acked      recent
 	keeper     berkeley.Keeper
@@ -11,6 +11,9 @@ type room struct {
 	samples    []berkeley.Sample // and how
 	all, quick ballot
 	numbers    []int64 // to be sorted
+	rates      []float64
+	turns      []berkeley.Claim
+	moves      []berkeley.Claim
 }
 
 // recent finds the peer to whom the Ack under a token went: a ring with as many places as there are peers, and leastRecent. A stamp that

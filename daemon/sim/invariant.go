@@ -145,7 +145,7 @@ func (h *Host) watch(raw, wall int64) {
 		c.second, c.inputs = second, 0
 	}
 	if c.inputs++; c.inputs == mostInputs+mostInputsEach*len(w.hosts) {
-		w.err = fmt.Errorf("host %d handles %d inputs within a second: its node asks for no end of ticks", h.index, mostInputs)
+		w.err = fmt.Errorf("host %d handles %d inputs within a second: its node asks for no end of ticks", h.index, c.inputs)
 	}
 }
 
