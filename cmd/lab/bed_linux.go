@@ -58,7 +58,7 @@ func bedMain(work string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, hardLimit(&b.order.Plan))
 	defer cancel()
-	if err := b.alone(); err != nil {
+	if err := alone(); err != nil {
 		return err
 	}
 	if err := b.check(ctx); err != nil {
@@ -81,7 +81,7 @@ const niceness = -10
 func hardLimit(p *Plan) time.Duration { return bootLimit + p.For + endLimit + 15*time.Second }
 
 // alone makes sure that this process is in namespaces of its own before it makes an interface or mounts anything.
-func (b *bed) alone() error {
+func alone() error {
 	if os.Getpid() != 1 {
 		return errors.New("the bed is not the first process of a PID namespace")
 	}
@@ -101,11 +101,11 @@ func (b *bed) alone() error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	return b.prefer()
+	return prefer()
 }
 
 // prefer asks for more than an equal share of the processors, for the bed and all that it starts.
-func (b *bed) prefer() error {
+func prefer() error {
 	// The whole process group: for a process alone the kernel would take the calling thread only.
 	if err := syscall.Setpriority(syscall.PRIO_PGRP, 0, niceness); err != nil {
 		return fmt.Errorf("setpriority: %w", err)

@@ -1,0 +1,416 @@
+package main
+
+import (
+	"container/heap"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"meantime/daemon/node"
+	"meantime/netproto"
+	"meantime/sysclock"
+)
+
+// crowd is many slaves in one thread: each a node with a clock and a key as on a host of its own. They share a wire, the reading of the
+// machine's clocks, and whoever wakes them.
+type crowd struct {
+	plan   *LoadPlan
+	wire   *wire
+	now    instant
+	slaves []slave
+	alarms alarms
+	census census
+	rand   *rand.Rand
+	rounds chan<- Round
+	synced int
+
+	poll     received       // the one that is being handed out
+	polled   int            // to so many
+	data     []byte         // of it
+	closeAt  int64          // true time (ns) when the round ends
+	awaiting [1 << 12]stamp // of what was sent, by the wire's numbers
+	entries  [netproto.MaxEntries]netproto.Entry
+	offsets  []int64
+	notes    map[string]int // what nodes warned of
+}
+
+// stamp is a datagram whose stamp is to come.
+type stamp struct {
+	number uint32
+	slave  int32 // −1: it has come
+	token  uint64
+}
+
+// instant is the host's clocks as they were last read, for all virtual clocks at once.
+type instant struct{ sysclock.Reading }
+
+func (i *instant) Read() (sysclock.Reading, error) { return i.Reading, nil }
+
+// look reads the host's clocks.
+func (i *instant) look() (err error) {
+	i.Reading, err = sysclock.HostClock().Read()
+	return err
+}
+
+// slave is one member.
+type slave struct {
+	node   *node.Node
+	clock  *sysclock.Virtual
+	number int
+	source [4]byte
+	zero   int64 // raw reading (ns) at its start
+	due    int64 // raw time of the host (ns) at which it wants to be woken
+	place  int   // among the alarms, −1 = none
+	synced bool
+}
+
+const (
+	// clockPPM and clockOffset bound what a slave's clock is given: usual quartz, and a machine whose battery held.
+	clockPPM    = 50e-6
+	clockOffset = time.Second
+	// pollShare is how many nodes get a Poll before others have their turn.
+	pollShare = 32
+	// endOfRound is the part of an interval after which nothing of its round is to come.
+	endOfRound = 0.95
+	// longestWait bounds a sleep, so that whoever wants the crowd to end does not wait.
+	longestWait = 50 * time.Millisecond
+)
+
+// newCrowd makes a crowd that has not come yet.
+func newCrowd(plan *LoadPlan, w *wire, rounds chan<- Round) *crowd {
+	c := &crowd{plan: plan, wire: w, rounds: rounds, rand: rand.New(rand.NewPCG(plan.Seed, 0)), notes: map[string]int{}}
+	c.slaves = make([]slave, plan.Slaves)
+	c.census.slaves = make([]enrolled, plan.Slaves)
+	c.offsets = make([]int64, plan.Slaves)
+	for i := range c.slaves {
+		c.slaves[i] = slave{number: i, source: sourceOf(i / plan.PerAddress), place: -1}
+	}
+	for i := range c.awaiting {
+		c.awaiting[i].slave = -1
+	}
+	return c
+}
+
+// sourceOf is the address of the nth host.
+func sourceOf(n int) [4]byte { return [4]byte{10, 77, byte(n / 250), byte(1 + n%250)} }
+
+// come starts a slave.
+func (c *crowd) come(s *slave, ring *netproto.Ring) error {
+	s.clock = sysclock.NewVirtual(sysclock.VirtualConfig{
+		Offset:    int64((2*c.rand.Float64() - 1) * float64(clockOffset)),
+		Frequency: (2*c.rand.Float64() - 1) * clockPPM,
+	}, &c.now)
+	r, err := s.clock.Read()
+	if err != nil {
+		return err
+	}
+	s.zero = r.Raw
+	s.node, err = node.New(node.Config{
+		ID: netproto.ID(marked(c.rand.Uint64(), s.number)), Start: c.rand.Uint32(), Group: netproto.GroupID(loadGroup), Ring: ring,
+		Role: node.RoleSlave, Dry: true, Priority: 100, Interval: c.plan.Poll, MaxSkew: time.Hour, FoundWait: 10 * time.Second,
+		Step: node.StepBoot, MayStep: true, MaxSlew: 500e-6, PanicForward: 1000 * time.Second, PanicBackward: 1000 * time.Second,
+		Random: func() uint64 { return marked(c.rand.Uint64(), s.number) },
+	}, s.moment(r))
+	c.arm(s, 0)
+	return err
+}
+
+func (s *slave) moment(r sysclock.Reading) node.Moment {
+	return node.Moment{Now: time.Duration(r.Raw - s.zero), Raw: r.Raw, Wall: r.Wall, Width: r.Width}
+}
+
+// run has the slaves come, each at its time, and lives their lives until the context ends.
+func (c *crowd) run(ctx context.Context, ring *netproto.Ring) error {
+	if err := c.now.look(); err != nil {
+		return err
+	}
+	began := c.now.Raw
+	for came := 0; ctx.Err() == nil; {
+		if err := c.now.look(); err != nil {
+			return err
+		}
+		for ; came < len(c.slaves) && c.now.Raw-began >= int64(c.plan.Coming)*int64(came)/int64(len(c.slaves)); came++ {
+			if err := c.come(&c.slaves[came], ring); err != nil {
+				return err
+			}
+		}
+		busy, err := c.turn()
+		if err != nil {
+			return err
+		}
+		if !busy && c.polled >= len(c.slaves) {
+			if err := c.wire.wait(c.untilNext()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// untilNext is how long nothing is to be done unless something comes.
+func (c *crowd) untilNext() time.Duration {
+	wait := longestWait
+	if len(c.alarms) > 0 {
+		wait = min(wait, time.Duration(c.alarms[0].due-c.now.Raw))
+	}
+	if c.census.round.Seq != 0 && c.closeAt != 0 {
+		wait = min(wait, time.Duration(c.closeAt-c.now.Wall))
+	}
+	return max(0, wait)
+}
+
+// turn does a little of everything, replies first: they are stamped before they are sent.
+func (c *crowd) turn() (busy bool, err error) {
+	took := false
+	var failed error
+	did := func(err error) {
+		took = true
+		if err != nil && failed == nil {
+			failed = err
+		}
+	}
+	for n := 0; n < pollShare && len(c.alarms) > 0 && c.alarms[0].due <= c.now.Raw; n++ {
+		did(c.wake(c.alarms[0]))
+	}
+	err1 := c.wire.stamps(func(number uint32, at int64) { did(c.stamped(number, at)) })
+	err2 := c.wire.read(c.wire.own, func(p received) { did(c.unicast(p)) })
+	err3 := c.wire.read(c.wire.group, func(p received) { did(c.multicast(p)) })
+	for n := 0; n < pollShare && c.polled < len(c.slaves); n++ {
+		s := &c.slaves[c.polled]
+		c.polled++
+		if s.node != nil {
+			did(c.packet(s, c.poll, true))
+		}
+	}
+	if c.closeAt != 0 && c.now.Wall >= c.closeAt {
+		c.endRound()
+	}
+	return took, cmp4(failed, err1, err2, err3)
+}
+
+// cmp4 is the first error.
+func cmp4(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wake gives a slave its time.
+func (c *crowd) wake(s *slave) error { return c.handle(s, node.Tick{}) }
+
+// stamped brings the stamp of what was sent.
+func (c *crowd) stamped(number uint32, at int64) error {
+	a := &c.awaiting[number%uint32(len(c.awaiting))]
+	if a.slave < 0 || a.number != number {
+		return nil
+	}
+	s := &c.slaves[a.slave]
+	a.slave = -1
+	return c.handle(s, node.Sent{Token: a.token, Iface: c.wire.iface, Stamp: s.clock.FromHost(at), Kernel: true})
+}
+
+// unicast takes an Ack, or whatever else is for one slave, to whom it belongs. Its echo says who that is.
+func (c *crowd) unicast(p received) error {
+	_, body, err := netproto.Inspect(p.data)
+	if err != nil || len(body) < 8 {
+		return nil
+	}
+	ack, err := netproto.ParseAck(body)
+	if err != nil {
+		return nil
+	}
+	if i := slaveOf(uint64(ack.Echo)); i >= 0 && i < len(c.slaves) && c.slaves[i].node != nil {
+		return c.packet(&c.slaves[i], p, false)
+	}
+	return nil
+}
+
+// multicast takes what all are sent: a Poll to everybody, but by and by; an Adjust to those whom it has an entry for, since to all others
+// it is nothing (PROTOCOL.md 8.12).
+func (c *crowd) multicast(p received) error {
+	h, body, err := netproto.Inspect(p.data)
+	if err != nil {
+		return nil
+	}
+	switch h.Kind {
+	case netproto.KindPoll:
+		poll, err := netproto.ParsePoll(body)
+		if err != nil {
+			return nil
+		}
+		if c.closeAt != 0 { // the next Poll came before its time
+			c.endRound()
+		}
+		c.data = append(c.data[:0], p.data...)
+		c.poll, c.polled = received{data: c.data, from: p.from, stamp: p.stamp}, 0
+		c.census.begin(h.Seq, p.stamp)
+		c.closeAt = p.stamp + int64(endOfRound*float64(poll.Interval)*float64(time.Microsecond))
+	case netproto.KindAdjust:
+		adjust, err := netproto.ParseAdjust(body, c.entries[:0])
+		if err != nil {
+			return nil
+		}
+		c.census.adjusted(h.Seq, adjust, p.stamp)
+		for _, e := range adjust.Entries {
+			if i := slaveOf(uint64(e.ID)); i >= 0 && i < len(c.slaves) && c.slaves[i].node != nil {
+				if err := c.packet(&c.slaves[i], p, true); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// packet hands a datagram to a slave.
+func (c *crowd) packet(s *slave, p received, toGroup bool) error {
+	return c.handle(s, node.Packet{
+		Data: p.data, From: p.from, Iface: c.wire.iface, ToGroup: toGroup, Stamp: s.clock.FromHost(p.stamp), Kernel: p.stamp != 0,
+	})
+}
+
+// handle gives a slave an input and carries out what it wants.
+func (c *crowd) handle(s *slave, in node.Input) error {
+	if err := c.now.look(); err != nil {
+		return err
+	}
+	r, err := s.clock.Read()
+	if err != nil {
+		return err
+	}
+	at := s.moment(r)
+	if _, tick := in.(node.Tick); !tick || at.Now >= s.node.Deadline() {
+		for _, e := range s.node.Handle(at, in) {
+			if err := c.do(s, e); err != nil {
+				return err
+			}
+		}
+	}
+	c.arm(s, at.Now)
+	return nil
+}
+
+// do carries out one effect.
+func (c *crowd) do(s *slave, e node.Effect) error {
+	switch e := e.(type) {
+	case node.Send:
+		return c.send(s, &e)
+	case node.Steer:
+		return s.clock.Steer(sysclock.Steering{Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew})
+	case node.Step:
+		return s.clock.Step(e.Delta)
+	case node.Synchronised:
+		if !s.synced {
+			s.synced = true
+			c.synced++
+		}
+	case node.Note:
+		if e.Level >= node.Warn {
+			c.notes[e.Text]++
+		}
+	}
+	return nil
+}
+
+// send sends a slave's datagram.
+func (c *crowd) send(s *slave, e *node.Send) error {
+	if e.Group {
+		return fmt.Errorf("slave %d speaks to all", s.number)
+	}
+	h, body, err := netproto.Inspect(e.Data)
+	if err != nil {
+		return err
+	}
+	reply, err := netproto.ParseReply(h, body)
+	if err != nil {
+		return err
+	}
+	number, err := c.wire.send(e.Data, s.source, e.To)
+	if err != nil {
+		c.notes[err.Error()]++
+		return nil
+	}
+	c.awaiting[number%uint32(len(c.awaiting))] = stamp{number: number, slave: int32(s.number), token: e.Token}
+	c.census.replied(s.number, h.Seq, reply)
+	return nil
+}
+
+// endRound closes the round and looks at all clocks in one instant.
+func (c *crowd) endRound() {
+	c.closeAt = 0
+	r := c.census.close()
+	r.Synced = c.synced
+	offsets := c.offsets[:0]
+	for i := range c.slaves {
+		if s := &c.slaves[i]; s.synced {
+			if now, err := s.clock.Read(); err == nil {
+				offsets = append(offsets, now.Wall-c.now.Wall)
+			}
+		}
+	}
+	r.Apart = distances(offsets)
+	select {
+	case c.rounds <- r:
+	default: // nobody reads any more
+	}
+}
+
+// distances are how far (µs) half of the offsets (ns) are from their median, 95 % of them, and all.
+func distances(offsets []int64) (far [3]float64) {
+	if len(offsets) == 0 {
+		return far
+	}
+	slices.Sort(offsets)
+	middle := offsets[len(offsets)/2]
+	for i, o := range offsets {
+		offsets[i] = max(o-middle, middle-o)
+	}
+	slices.Sort(offsets)
+	for i, q := range []int{50, 95, 100} {
+		far[i] = float64(offsets[(len(offsets)-1)*q/100]) / 1e3
+	}
+	return far
+}
+
+// arm sets a slave's alarm to its node's deadline. The two seconds differ by some millionths, and an alarm that is early is set again.
+func (c *crowd) arm(s *slave, now time.Duration) {
+	s.due = c.now.Raw + max(0, int64(min(s.node.Deadline(), now+time.Hour)-now)) + 1
+	if s.place < 0 {
+		heap.Push(&c.alarms, s)
+		return
+	}
+	heap.Fix(&c.alarms, s.place)
+}
+
+// alarms are the slaves in the order of their deadlines.
+type alarms []*slave
+
+func (a alarms) Len() int           { return len(a) }
+func (a alarms) Less(i, j int) bool { return a[i].due < a[j].due }
+func (a alarms) Swap(i, j int) {
+	a[i], a[j] = a[j], a[i]
+	a[i].place, a[j].place = i, j
+}
+func (a *alarms) Push(x any) {
+	s := x.(*slave)
+	s.place = len(*a)
+	*a = append(*a, s)
+}
+func (a *alarms) Pop() any { return nil } // nobody goes
+
+// own is what this process took so far: processor time and the largest memory.
+func own() (cpu time.Duration, memory int64) {
+	var u unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10
+}
+
+var _ = netip.AddrPort{}
