@@ -13,7 +13,7 @@ import (
 type census struct {
 	slaves []enrolled
 	round  Round
-	before struct{ polled, named int64 } // ns: the last round that named LAN time, and what it was less true time
+	named  []naming // the last rounds that named LAN time
 	edges  []edge
 }
 
@@ -21,7 +21,10 @@ type census struct {
 type enrolled struct {
 	replies int
 	nonces  [mostReplies]netproto.Nonce
-	clock   int64 // ns: its timescale at the poll, less true time
+	polled  int64 // ns: its timescale at the Poll, less true time
+	sent    int64 // the same as its first Reply left
+	held    int64 // ns of true time between the two
+	acked   bool
 	served  bool
 	named   int64 // ns: LAN time at the poll as its entry names it, less true time
 	bound   int64
@@ -53,13 +56,14 @@ type Round struct {
 // begin starts a round with its Poll.
 func (c *census) begin(seq uint32, polled int64) {
 	for i := range c.slaves {
-		c.slaves[i].replies, c.slaves[i].served = 0, false
+		s := &c.slaves[i]
+		s.replies, s.acked, s.served = 0, false, false
 	}
 	c.round = Round{Seq: seq, Polled: polled}
 }
 
-// replied notes a Reply as it was sent: its nonce, and the receipt of the Poll as it says.
-func (c *census) replied(slave int, seq uint32, r netproto.Reply) {
+// replied notes a Reply as it is sent, now (true time, ns).
+func (c *census) replied(slave int, seq uint32, r netproto.Reply, now int64) {
 	c.round.Replies++
 	s := &c.slaves[slave]
 	if seq != c.round.Seq || s.replies == mostReplies {
@@ -67,10 +71,26 @@ func (c *census) replied(slave int, seq uint32, r netproto.Reply) {
 	}
 	if s.replies == 0 {
 		c.round.Replied++
-		s.clock = int64(r.T2) - c.round.Polled
+		s.polled, s.sent, s.held = int64(r.T2)-c.round.Polled, int64(r.T3)-now, now-c.round.Polled
 	}
 	s.nonces[s.replies] = r.Nonce
 	s.replies++
+}
+
+// acknowledged notes an Ack that has reached a slave.
+func (c *census) acknowledged(slave int, seq uint32) {
+	if seq == c.round.Seq {
+		c.slaves[slave].acked = true
+	}
+}
+
+// epoch is what a slave's timescale showed, less true time, when its delta counts (PROTOCOL.md 8.13), and how long (ns) after the Poll that
+// was: when its first Reply left, or halfway there where Poll and Reply are all that it was measured by.
+func (s *enrolled) epoch() (shown, after int64) {
+	if s.acked || s.replies > 1 {
+		return s.sent, s.held
+	}
+	return s.polled + (s.sent-s.polled)/2, s.held / 2
 }
 
 // adjusted notes a part of an Adjust, now (true time, ns).
@@ -94,9 +114,26 @@ func (c *census) adjusted(seq uint32, a netproto.Adjust, now int64) {
 			continue
 		}
 		s.served = true
-		s.named, s.bound = s.clock+e.Delta, int64(e.Bound)
+		shown, after := s.epoch()
+		s.named, s.bound = shown+e.Delta-int64(c.rate()*float64(after)), int64(e.Bound)
 		c.round.Served++
 	}
+}
+
+// naming is what LAN time was at a Poll, less true time.
+type naming struct{ polled, ahead int64 }
+
+// rateRounds are what LAN time's rate is told from: over eight of them, what a median is off by makes hundredths of a ppm, and less than
+// that is what the voters' oscillators move it by.
+const rateRounds = 8
+
+// rate is how much faster than true time LAN time goes, fractional.
+func (c *census) rate() float64 {
+	if len(c.named) < 2 {
+		return 0
+	}
+	first, last := c.named[0], c.named[len(c.named)-1]
+	return float64(last.ahead-first.ahead) / float64(last.polled-first.polled)
 }
 
 // edge is where a slave's interval begins or ends.
@@ -106,7 +143,6 @@ type edge struct {
 }
 
 // close ends the round: LAN time is where most of the intervals meet, and whoever's does not reach there was told something wrong.
-// The poll reached all in the same instant, so what it is compared at needs no rate.
 func (c *census) close() Round {
 	r := &c.round
 	if !r.Keeping || r.Served == 0 {
@@ -126,10 +162,11 @@ func (c *census) close() Round {
 	middle := named[len(named)/2]
 	r.Bound = float64(bounds[len(bounds)/2]) / 1e3
 	r.Off = float64(max(middle-named[0], named[len(named)-1]-middle)) / 1e3
-	if c.before.polled != 0 {
-		r.Rate = float64(middle-c.before.named) / float64(r.Polled-c.before.polled) * 1e6
+	if len(c.named) == rateRounds {
+		c.named = append(c.named[:0], c.named[1:]...)
 	}
-	c.before.polled, c.before.named = r.Polled, middle
+	c.named = append(c.named, naming{r.Polled, middle})
+	r.Rate = c.rate() * 1e6
 	return *r
 }
 

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -46,15 +47,41 @@ type stamp struct {
 	token  uint64
 }
 
-// instant is the host's clocks as they were last read, for all virtual clocks at once.
-type instant struct{ sysclock.Reading }
+// instant is the host's clocks as they were last read, for all virtual clocks at once. Between two readings the time stamp counter tells:
+// a look costs no system call, of which there would be three for each of a hundred thousand inputs a second.
+type instant struct {
+	sysclock.Reading
+	hz   float64
+	zero int64 // counter at the start of the raw oscillator
+	pair Pair  // of the wall clock, as last read
+}
+
+// pairAge is how long a reading of the wall clock is good: a counter that is measured to a millionth is off by 10 ns then.
+const pairAge = 10 * time.Millisecond
 
 func (i *instant) Read() (sysclock.Reading, error) { return i.Reading, nil }
 
+// begin measures the counter and starts the oscillator.
+func (i *instant) begin() (err error) {
+	i.hz, err = counterRate()
+	i.zero = rdtsc()
+	return errors.Join(err, i.look())
+}
+
+func (i *instant) ns(ticks int64) int64 { return int64(float64(ticks) / i.hz * 1e9) }
+
 // look reads the host's clocks.
-func (i *instant) look() (err error) {
-	i.Reading, err = sysclock.HostClock().Read()
-	return err
+func (i *instant) look() error {
+	now := rdtsc()
+	if i.ns(now-i.pair.mid()) > int64(pairAge) {
+		var err error
+		if i.pair, err = readPair(clockRealtime, sampleTries); err != nil {
+			return err
+		}
+		now = rdtsc()
+	}
+	i.Reading = sysclock.Reading{Raw: i.ns(now - i.zero), Wall: i.pair.NS + i.ns(now-i.pair.mid()), Width: i.ns(i.pair.width())}
+	return nil
 }
 
 // slave is one member.
@@ -73,8 +100,8 @@ const (
 	// clockPPM and clockOffset bound what a slave's clock is given: usual quartz, and a machine whose battery held.
 	clockPPM    = 50e-6
 	clockOffset = time.Second
-	// pollShare is how many nodes get a Poll before others have their turn.
-	pollShare = 32
+	// share is how many nodes are served at a time with one thing before another has its turn.
+	share = 32
 	// endOfRound is the part of an interval after which nothing of its round is to come.
 	endOfRound = 0.95
 	// longestWait bounds a sleep, so that whoever wants the crowd to end does not wait.
@@ -84,7 +111,7 @@ const (
 // newCrowd makes a crowd that has not come yet.
 func newCrowd(plan *LoadPlan, w *wire, rounds chan<- Round) *crowd {
 	c := &crowd{plan: plan, wire: w, rounds: rounds, rand: rand.New(rand.NewPCG(plan.Seed, 0)), notes: map[string]int{}}
-	c.slaves = make([]slave, plan.Slaves)
+	c.slaves, c.polled = make([]slave, plan.Slaves), plan.Slaves
 	c.census.slaves = make([]enrolled, plan.Slaves)
 	c.offsets = make([]int64, plan.Slaves)
 	for i := range c.slaves {
@@ -126,9 +153,6 @@ func (s *slave) moment(r sysclock.Reading) node.Moment {
 
 // run has the slaves come, each at its time, and lives their lives until the context ends.
 func (c *crowd) run(ctx context.Context, ring *netproto.Ring) error {
-	if err := c.now.look(); err != nil {
-		return err
-	}
 	began := c.now.Raw
 	for came := 0; ctx.Err() == nil; {
 		if err := c.now.look(); err != nil {
@@ -139,72 +163,63 @@ func (c *crowd) run(ctx context.Context, ring *netproto.Ring) error {
 				return err
 			}
 		}
-		busy, err := c.turn()
-		if err != nil {
+		if err := c.turn(); err != nil {
 			return err
-		}
-		if !busy && c.polled >= len(c.slaves) {
-			if err := c.wire.wait(c.untilNext()); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// untilNext is how long nothing is to be done unless something comes.
-func (c *crowd) untilNext() time.Duration {
-	wait := longestWait
-	if len(c.alarms) > 0 {
-		wait = min(wait, time.Duration(c.alarms[0].due-c.now.Raw))
-	}
-	if c.census.round.Seq != 0 && c.closeAt != 0 {
-		wait = min(wait, time.Duration(c.closeAt-c.now.Wall))
-	}
-	return max(0, wait)
-}
-
-// turn does a little of everything, replies first: they are stamped before they are sent.
-func (c *crowd) turn() (busy bool, err error) {
-	took := false
-	var failed error
-	did := func(err error) {
-		took = true
-		if err != nil && failed == nil {
-			failed = err
+// turn does a little of everything: alarms that are due, what has come, and the Poll to a few more.
+func (c *crowd) turn() error {
+	for n := 0; n < share && len(c.alarms) > 0 && c.alarms[0].due <= c.now.Raw; n++ {
+		if err := c.handle(c.alarms[0], node.Tick{}); err != nil {
+			return err
 		}
 	}
-	for n := 0; n < pollShare && len(c.alarms) > 0 && c.alarms[0].due <= c.now.Raw; n++ {
-		did(c.wake(c.alarms[0]))
-	}
-	err1 := c.wire.stamps(func(number uint32, at int64) { did(c.stamped(number, at)) })
-	err2 := c.wire.read(c.wire.own, func(p received) { did(c.unicast(p)) })
-	err3 := c.wire.read(c.wire.group, func(p received) { did(c.multicast(p)) })
-	for n := 0; n < pollShare && c.polled < len(c.slaves); n++ {
+	for n := 0; n < share && c.polled < len(c.slaves); n++ {
 		s := &c.slaves[c.polled]
 		c.polled++
-		if s.node != nil {
-			did(c.packet(s, c.poll, true))
+		if s.node == nil {
+			continue
+		}
+		if err := c.packet(s, c.poll, true); err != nil {
+			return err
 		}
 	}
 	if c.closeAt != 0 && c.now.Wall >= c.closeAt {
 		c.endRound()
 	}
-	return took, cmp4(failed, err1, err2, err3)
-}
-
-// cmp4 is the first error.
-func cmp4(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+	ready, err := c.wire.wait(c.untilNext())
+	if err != nil {
+		return err
 	}
-	return nil
+	if ready.stamps {
+		err = c.wire.stamps(c.stamped)
+	}
+	if ready.own {
+		err = cmp.Or(err, c.wire.read(c.wire.own, c.unicast))
+	}
+	if ready.group {
+		err = cmp.Or(err, c.wire.read(c.wire.group, c.multicast))
+	}
+	return err
 }
 
-// wake gives a slave its time.
-func (c *crowd) wake(s *slave) error { return c.handle(s, node.Tick{}) }
+// untilNext is how long nothing is to be done unless something comes.
+func (c *crowd) untilNext() time.Duration {
+	if c.polled < len(c.slaves) {
+		return 0
+	}
+	wait := longestWait
+	if len(c.alarms) > 0 {
+		wait = min(wait, time.Duration(c.alarms[0].due-c.now.Raw))
+	}
+	if c.closeAt != 0 {
+		wait = min(wait, time.Duration(c.closeAt-c.now.Wall))
+	}
+	return max(0, wait)
+}
 
 // stamped brings the stamp of what was sent.
 func (c *crowd) stamped(number uint32, at int64) error {
@@ -219,8 +234,8 @@ func (c *crowd) stamped(number uint32, at int64) error {
 
 // unicast takes an Ack, or whatever else is for one slave, to whom it belongs. Its echo says who that is.
 func (c *crowd) unicast(p received) error {
-	_, body, err := netproto.Inspect(p.data)
-	if err != nil || len(body) < 8 {
+	h, body, err := netproto.Inspect(p.data)
+	if err != nil || h.Kind != netproto.KindAck {
 		return nil
 	}
 	ack, err := netproto.ParseAck(body)
@@ -228,6 +243,7 @@ func (c *crowd) unicast(p received) error {
 		return nil
 	}
 	if i := slaveOf(uint64(ack.Echo)); i >= 0 && i < len(c.slaves) && c.slaves[i].node != nil {
+		c.census.acknowledged(i, h.Seq)
 		return c.packet(&c.slaves[i], p, false)
 	}
 	return nil
@@ -333,13 +349,14 @@ func (c *crowd) send(s *slave, e *node.Send) error {
 	if err != nil {
 		return err
 	}
+	sent := c.now.Wall // as the node saw it
 	number, err := c.wire.send(e.Data, s.source, e.To)
 	if err != nil {
 		c.notes[err.Error()]++
 		return nil
 	}
 	c.awaiting[number%uint32(len(c.awaiting))] = stamp{number: number, slave: int32(s.number), token: e.Token}
-	c.census.replied(s.number, h.Seq, reply)
+	c.census.replied(s.number, h.Seq, reply, sent)
 	return nil
 }
 
@@ -412,5 +429,3 @@ func own() (cpu time.Duration, memory int64) {
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10
 }
-
-var _ = netip.AddrPort{}

@@ -20,7 +20,7 @@ type LoadPlan struct {
 	Coming     time.Duration `json:"coming_ns"` // within which the slaves come; 0 = all at one instant
 	PerAddress int           `json:"members_per_address"`
 	Seed       uint64        `json:"seed"`
-	Slack      float64       `json:"slack"` // by which what depends on the machine may exceed its limit
+	Slack      float64       `json:"slack"`         // by which what depends on the machine may exceed its limit
 	Set        []string      `json:"set,omitempty"` // further lines of the master's configuration
 	Profile    string        `json:"-"`
 }
@@ -66,8 +66,8 @@ type LoadResult struct {
 	Apart   [3]float64    `json:"apart_us"` // medians of the rounds: half, 95 %, all
 	Rate    float64       `json:"lan_rate_ppm"`
 
-	Master Taken `json:"master"`
-	Crowd  Taken `json:"crowd"`
+	Master Taken   `json:"master"`
+	Crowd  Taken   `json:"crowd"`
 	Others float64 `json:"others_percent"` // of all processors, that neither of them took
 
 	Dropped map[string]uint64 `json:"dropped"` // by the master, judged rounds only, by reason
@@ -80,7 +80,7 @@ type LoadResult struct {
 type Taken struct {
 	CPU       float64 `json:"cpu_percent"` // of one processor
 	PerMember float64 `json:"cpu_us_per_member_round"`
-	Memory    float64 `json:"rss_mib"` // the most
+	Memory    float64 `json:"rss_mib"`                  // the most
 	Switches  float64 `json:"switches_per_s,omitempty"` // that it made because it waited
 	In        float64 `json:"packets_in_per_s,omitempty"`
 	Out       float64 `json:"packets_out_per_s,omitempty"`
@@ -259,7 +259,9 @@ func (r *LoadResult) check() {
 // table is the report for people.
 func (r *LoadResult) table(w io.Writer) error {
 	var b bytes.Buffer
-	line := func(name, format string, args ...any) { fmt.Fprintf(&b, "%-22s"+format+"\n", append([]any{name}, args...)...) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-22s"+format+"\n", append([]any{name}, args...)...)
+	}
 	line("slaves", "%d, poll %v, %d to an address", r.Plan.Slaves, r.Plan.Poll, r.Plan.PerAddress)
 	line("joined", "all synchronised after %d rounds, %.1f s; most replies in a round %d", r.Joined, r.Joining.Seconds(), r.Peak)
 	line("judged", "%d rounds, %.1f s", r.Judged, r.Span.Seconds())

@@ -52,7 +52,10 @@ const (
 
 // load carries out one load. Everything it makes is gone when it returns.
 func load(ctx context.Context, plan LoadPlan, progress io.Writer) (*LoadResult, error) {
-	if os.Geteuid() != 0 {
+	switch {
+	case !haveTSC:
+		return nil, errors.New("lab load needs a processor with a time stamp counter: it knows only amd64, this is " + runtime.GOARCH)
+	case os.Geteuid() != 0:
 		return nil, errors.New("lab load needs root: it makes network namespaces")
 	}
 	ip, err := exec.LookPath("ip")
@@ -129,6 +132,9 @@ func loadMain(work string) (err error) {
 	}
 	defer w.close()
 	c := newCrowd(&b.order.Plan, w, b.rounds)
+	if err := c.now.begin(); err != nil {
+		return err
+	}
 	crowdCtx, end := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func (b *batch) lay() {
 }
 
 // read hands what waits at a socket to take, a call of the system at most.
-func (w *wire) read(socket int, take func(received)) error {
+func (w *wire) read(socket int, take func(received) error) error {
 	n, err := w.batch.fill(socket, 0)
 	for i := range n {
 		p := received{data: w.batch.data[i][:w.batch.messages[i].size]}
@@ -133,17 +134,17 @@ func (w *wire) read(socket int, take func(received)) error {
 		port := (*[2]byte)(unsafe.Pointer(&a.Port))
 		p.from = netip.AddrPortFrom(netip.AddrFrom4(a.Addr), binary.BigEndian.Uint16(port[:]))
 		p.stamp, _ = w.batch.notes(i)
-		take(p)
+		err = cmp.Or(err, take(p))
 	}
 	return err
 }
 
 // stamps hands the stamps of what was sent to take, under the numbers that send gave.
-func (w *wire) stamps(take func(number uint32, stamp int64)) error {
+func (w *wire) stamps(take func(number uint32, stamp int64) error) error {
 	n, err := w.batch.fill(w.own, unix.MSG_ERRQUEUE)
 	for i := range n {
 		if stamp, number := w.batch.notes(i); stamp != 0 {
-			take(number, stamp)
+			err = cmp.Or(err, take(number, stamp))
 		}
 	}
 	return err
@@ -156,7 +157,7 @@ func (b *batch) fill(socket, flags int) (int, error) {
 		b.messages[i].head.SetControllen(controlRoom)
 	}
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, uintptr(socket), uintptr(unsafe.Pointer(&b.messages)), batchSize,
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(socket), uintptr(unsafe.Pointer(&b.messages)), batchSize,
 			uintptr(flags|unix.MSG_DONTWAIT), 0, 0)
 		switch errno {
 		case 0:
@@ -213,19 +214,24 @@ func (w *wire) send(data []byte, source [4]byte, to netip.AddrPort) (number uint
 	o.to.Addr = to.Addr().As4()
 	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(&o.to.Port))[:], to.Port())
 	o.control.info.Spec_dst = source
-	if _, _, errno := unix.Syscall(unix.SYS_SENDMSG, uintptr(w.own), uintptr(unsafe.Pointer(&o.head)), unix.MSG_DONTWAIT); errno != 0 {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(w.own), uintptr(unsafe.Pointer(&o.head)), unix.MSG_DONTWAIT); errno != 0 {
 		return 0, fmt.Errorf("sendmsg: %w", errno)
 	}
 	w.sent++
 	return w.sent - 1, nil
 }
 
+// readiness is what has come.
+type readiness struct{ group, own, stamps bool }
+
 // wait waits until something has come, or for so long.
-func (w *wire) wait(most time.Duration) error {
+func (w *wire) wait(most time.Duration) (readiness, error) {
 	fds := [2]unix.PollFd{{Fd: int32(w.group), Events: unix.POLLIN}, {Fd: int32(w.own), Events: unix.POLLIN}}
 	timeout := unix.NsecToTimespec(int64(most))
 	if _, err := unix.Ppoll(fds[:], &timeout, nil); err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("ppoll: %w", err)
+		return readiness{}, fmt.Errorf("ppoll: %w", err)
 	}
-	return nil
+	return readiness{
+		group: fds[0].Revents&unix.POLLIN != 0, own: fds[1].Revents&unix.POLLIN != 0, stamps: fds[1].Revents&unix.POLLERR != 0,
+	}, nil
 }
