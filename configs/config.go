@@ -66,6 +66,9 @@ type Config struct {
 	FoundWait time.Duration // longest gathering before a founding: 1 s to 5 min
 	MaxSkew   time.Duration // widest group of clocks averaged at a founding: 1 s to 240 h
 
+	FullRoundsTo uint16 // members up to which each has all its exchanges in every round, as a master: 1 to 65,534
+	MaxMembers   uint16 // members that a master takes, itself included: 2 to 65,534
+
 	Step          StepPolicy    // StepBoot, StepNever or StepAlways
 	StepThreshold time.Duration // for StepAlways: a smaller error is slewed; 1 ms to 240 h
 	MaxSlew       Rate          // largest extra rate while slewing: 1 ppm to 100,000 ppm
@@ -121,6 +124,8 @@ func Default() Config {
 		Poll:          time.Second,
 		FoundWait:     10 * time.Second,
 		MaxSkew:       time.Hour,
+		FullRoundsTo:  1000,
+		MaxMembers:    16384,
 		Step:          StepBoot,
 		StepThreshold: 128 * time.Millisecond,
 		MaxSlew:       500 * PPM,

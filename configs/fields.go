@@ -35,12 +35,15 @@ type field struct {
 	quote bool // the value is free text, so that a number in quotes may be meant
 }
 
+// mostMembers is what the protocol can count: a Poll tells in 16 bits how many slots there are, and a slot more is none.
+const mostMembers = math.MaxUint16 - 1
+
 // fields lists every key in the order of the reference file.
 var fields = []field{
 	choice("role", func(c *Config) *Role { return &c.Role }, RoleAuto, RoleSlave, RoleMaster),
 	words("group", func(c *Config) *string { return &c.Group }, checkGroup),
 	address("address", func(c *Config) *netip.AddrPort { return &c.Address }),
-	integer("unicast_port", func(c *Config) *uint16 { return &c.UnicastPort }, math.MaxUint16),
+	integer("unicast_port", func(c *Config) *uint16 { return &c.UnicastPort }, 0, math.MaxUint16),
 	names("interfaces", func(c *Config) *[]string { return &c.Interfaces }, checkInterface),
 	toggle("kernel_stamps", func(c *Config) *bool { return &c.KernelStamps }),
 
@@ -48,6 +51,8 @@ var fields = []field{
 	duration("poll_max", func(c *Config) *time.Duration { return &c.PollMax }, 0, 64*time.Second),
 	duration("found_wait", func(c *Config) *time.Duration { return &c.FoundWait }, time.Second, 5*time.Minute),
 	duration("max_skew", func(c *Config) *time.Duration { return &c.MaxSkew }, time.Second, 240*time.Hour),
+	integer("full_rounds_to", func(c *Config) *uint16 { return &c.FullRoundsTo }, 1, mostMembers),
+	integer("max_members", func(c *Config) *uint16 { return &c.MaxMembers }, 2, mostMembers),
 
 	choice("step", func(c *Config) *StepPolicy { return &c.Step }, StepBoot, StepNever, StepAlways),
 	duration("step_threshold", func(c *Config) *time.Duration { return &c.StepThreshold },
@@ -58,7 +63,7 @@ var fields = []field{
 	choice("servo", func(c *Config) *Servo { return &c.Servo }, ServoFit, ServoPhaseOnly),
 	toggle("beside", func(c *Config) *bool { return &c.Beside }),
 
-	integer("priority", func(c *Config) *uint8 { return &c.Priority }, math.MaxUint8),
+	integer("priority", func(c *Config) *uint8 { return &c.Priority }, 0, math.MaxUint8),
 	names("trusted", func(c *Config) *[]string { return &c.Trusted }, checkID),
 	names("excluded", func(c *Config) *[]string { return &c.Excluded }, checkID),
 	words("key_file", func(c *Config) *string { return &c.KeyFile }, checkPath(defaultKeyFile(runtime.GOOS), "file")),
@@ -79,7 +84,7 @@ var fields = []field{
 		-240*time.Hour, 240*time.Hour),
 	rate("virtual.frequency", func(c *Config) *Rate { return &c.Virtual.Frequency }, -1000*PPM, 1000*PPM),
 	rate("virtual.wander", func(c *Config) *Rate { return &c.Virtual.Wander }, 0, 100*PPM),
-	integer("virtual.seed", func(c *Config) *uint64 { return &c.Virtual.Seed }, math.MaxUint64),
+	integer("virtual.seed", func(c *Config) *uint64 { return &c.Virtual.Seed }, 0, math.MaxUint64),
 	words("trace", func(c *Config) *string { return &c.Trace }, checkTrace),
 }
 
@@ -188,15 +193,16 @@ func rate(key string, at func(*Config) *Rate, lowest, highest Rate) field {
 	}, func(c *Config) string { return at(c).String() })
 }
 
-func integer[T ~uint8 | ~uint16 | ~uint64](key string, at func(*Config) *T, highest uint64) field {
+func integer[T ~uint8 | ~uint16 | ~uint64](key string, at func(*Config) *T, lowest, highest uint64) field {
 	return scalar(key, number, func(c *Config, value string) *fault {
 		whole := strings.TrimLeft(value, "-0123456789") == "" && value != "-" && value != ""
 		if !whole || len(value) > 1 && value[0] == '0' {
-			return &fault{quote(value) + " is not a whole decimal number", fmt.Sprintf("a number from 0 to %d", highest)}
+			return &fault{quote(value) + " is not a whole decimal number", fmt.Sprintf("a number from %d to %d", lowest, highest)}
 		}
 		parsed, err := strconv.ParseUint(value, 10, 64)
-		if err != nil || parsed > highest {
-			return outOfRange(value, value[0] == '-', "0", strconv.FormatUint(highest, 10))
+		if err != nil || parsed < lowest || parsed > highest {
+			below := value[0] == '-' || err == nil && parsed < lowest
+			return outOfRange(value, below, strconv.FormatUint(lowest, 10), strconv.FormatUint(highest, 10))
 		}
 		*at(c) = T(parsed)
 		return nil

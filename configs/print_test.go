@@ -87,7 +87,7 @@ func TestReferenceStatesTheRanges(t *testing.T) {
 			}
 		}
 	}
-	if ranged != 14 {
+	if ranged != 16 {
 		t.Errorf("%d keys have a range", ranged)
 	}
 }
@@ -106,7 +106,7 @@ func explanation(name string) string {
 // other is a configuration that differs from Default in every key.
 var other = map[string]string{
 	"role": "master", "group": "hall", "address": `"255.255.255.255:77"`, "unicast_port": "0", "interfaces": "[eth0]",
-	"kernel_stamps": "false", "poll": "500ms", "poll_max": "8s", "found_wait": "1.5s", "max_skew": "2h", "step": "always",
+	"kernel_stamps": "false", "poll": "500ms", "poll_max": "8s", "found_wait": "1.5s", "max_skew": "2h", "full_rounds_to": "7", "max_members": "9", "step": "always",
 	"step_threshold": "1s", "max_slew": "0.1ppm", "panic_forward": "0s",
 	"panic_backward": "1h", "servo": "phase-only", "beside": "true", "priority": "1", "trusted": `["00c0ffee00c0ffee"]`,
 	"user": "clock", "confine": "false", "metrics": `"192.0.2.7:10527"`, "page": `"127.0.0.1:10527"`,

@@ -268,7 +268,7 @@ func nodeConfig(cfg configs.Config, st *state, clock sysclock.Clock) node.Config
 		Dry: cfg.DryRun, Priority: cfg.Priority, Interval: cfg.Poll, MaxSkew: cfg.MaxSkew, FoundWait: cfg.FoundWait,
 		Release: release, MayStep: st.mayStep(), StepThreshold: cfg.StepThreshold, MaxSlew: float64(cfg.MaxSlew),
 		PanicForward: cfg.PanicForward, PanicBackward: cfg.PanicBackward, PhaseOnly: cfg.Servo == configs.ServoPhaseOnly,
-		Longest: cfg.PollMax, Random: random64,
+		Longest: cfg.PollMax, FullRoundsTo: int(cfg.FullRoundsTo), MaxMembers: int(cfg.MaxMembers), Random: random64,
 	}
 	switch cfg.Step {
 	case configs.StepNever:

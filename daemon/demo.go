@@ -215,7 +215,7 @@ func (l *demoLAN) add(i int, group uint32, c link) error {
 			if l.founded[i] == 0 {
 				l.founded[i] = time.Duration(e.Delta)
 			}
-		case node.Send:
+		case *node.Send:
 			if h, _, err := netproto.Inspect(e.Data); err == nil && h.Kind == netproto.KindPoll {
 				l.kill.polled(i, time.Since(l.started))
 			}

@@ -297,7 +297,7 @@ func (d *driver) moment(r sysclock.Reading) node.Moment {
 func (d *driver) inputOf(p udp.Packet) func(node.Moment) node.Input {
 	d.check(d.clock.FromHost(p.Stamp))
 	return func(node.Moment) node.Input {
-		return node.Packet{
+		return &node.Packet{
 			Data: p.Data, From: p.From, Iface: p.Iface, ToGroup: p.ToGroup,
 			Stamp: d.clock.FromHost(p.Stamp), Kernel: p.Kernel,
 		}
@@ -345,7 +345,7 @@ func (d *driver) handleAt(at node.Moment, input func(node.Moment) node.Input) (e
 		}
 		d.queue = d.queue[1:]
 		s.Stamp = d.clock.FromHost(s.Stamp)
-		if err := d.once(at, s); err != nil {
+		if err := d.once(at, &s); err != nil {
 			return err
 		}
 	}
@@ -380,9 +380,9 @@ func (d *driver) once(at node.Moment, in node.Input) error {
 // perform carries one effect out. Only a clock that cannot be set ends the daemon: packets get lost anyway.
 func (d *driver) perform(e node.Effect) error {
 	switch e := e.(type) {
-	case node.Send:
-		d.send(e)
-	case node.Steer:
+	case *node.Send:
+		d.send(*e)
+	case *node.Steer:
 		d.look()
 		err := d.clock.Steer(sysclock.Steering{
 			Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew,

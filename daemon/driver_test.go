@@ -408,14 +408,14 @@ func TestWatch(t *testing.T) {
 		seen := map[string]int{}
 		m.watch = func(e node.Effect) {
 			seen[fmt.Sprintf("%T", e)]++
-			if _, ok := e.(node.Send); ok && len(m.link.sent()) != seen["node.Send"] {
+			if _, ok := e.(*node.Send); ok && len(m.link.sent()) != seen["*node.Send"] {
 				t.Error("seen before it was sent")
 			}
 		}
 		m.start(ctx)
 		time.Sleep(10 * time.Second)
 		endLAN(t, cancel, []*member{m})
-		if seen["node.Send"] < 9 || seen["node.Note"] == 0 {
+		if seen["*node.Send"] < 9 || seen["node.Note"] == 0 {
 			t.Errorf("saw %v", seen)
 		}
 	})

@@ -149,7 +149,8 @@ func TestNodeConfig(t *testing.T) {
 	if n.ID != 5 || n.Term != 8 || len(n.Trusted) != 0 || n.Group != netproto.GroupID(cfg.Group) || n.Role != node.RoleAuto || n.Dry || n.Priority != cfg.Priority ||
 		n.Interval != cfg.Poll || n.MaxSkew != cfg.MaxSkew || n.FoundWait != cfg.FoundWait || n.Release != release ||
 		n.Step != node.StepBoot || !n.MayStep || n.StepThreshold != cfg.StepThreshold || n.MaxSlew != 500e-6 || n.Frequency != 17e-6 ||
-		n.PanicForward != 1000*time.Second || n.PanicBackward != 1000*time.Second || n.Longest != 0 || n.PhaseOnly {
+		n.PanicForward != 1000*time.Second || n.PanicBackward != 1000*time.Second || n.Longest != 0 || n.PhaseOnly ||
+		n.FullRoundsTo != 1000 || n.MaxMembers != 16384 {
 		t.Errorf("of the default: %+v", n)
 	}
 	cfg.Role, cfg.DryRun, cfg.Step = configs.RoleMaster, true, configs.StepNever

@@ -108,7 +108,7 @@ func (d *driver) tapIn(at node.Moment, in node.Input) []node.Effect {
 		return d.node.Handle(at, in)
 	}
 	switch in := in.(type) {
-	case node.Packet:
+	case *node.Packet:
 		seen := tapped{at: d.clockAt(at), in: true, peer: in.From, data: in.Data, count: 1}
 		before := d.node.Status().Drops
 		effects := d.node.Handle(at, in)

@@ -91,14 +91,14 @@ func obeyed(t *testing.T, n *node.Node, master netproto.ID, term uint64) (effect
 	give := func(data []byte) []node.Effect {
 		now += time.Second
 		at := node.Moment{Now: now, Raw: int64(now), Wall: release + int64(now)}
-		return n.Handle(at, node.Packet{Data: data, From: from, Iface: 1, Stamp: at.Wall})
+		return n.Handle(at, &node.Packet{Data: data, From: from, Iface: 1, Stamp: at.Wall})
 	}
 	give((&netproto.Poll{
 		Nonce: 1, Interval: 10_000_000, Window: 1, Slots: 1, Members: 2, Phase: netproto.PhaseKeeping,
 	}).Append(nil, h))
 	now += time.Second
 	for _, e := range n.Handle(node.Moment{Now: now, Raw: int64(now), Wall: release + int64(now)}, node.Tick{}) {
-		s, ok := e.(node.Send)
+		s, ok := e.(*node.Send)
 		if !ok {
 			continue
 		}

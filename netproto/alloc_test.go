@@ -20,7 +20,9 @@ func parse(ring *netproto.Ring, packet []byte, scratch []netproto.Entry) error {
 	case netproto.KindAck:
 		_, err = netproto.ParseAck(body)
 	case netproto.KindAdjust:
-		_, err = netproto.ParseAdjust(body, scratch)
+		if _, err = netproto.ParseAdjust(body, scratch); err == nil {
+			_, _, err = netproto.ParseEntry(body, 1)
+		}
 	case netproto.KindCandidate:
 		_, err = netproto.ParseCandidate(body)
 	case netproto.KindClaim:
@@ -113,6 +115,16 @@ func BenchmarkParse(b *testing.B) {
 	for _, kind := range kinds {
 		run(kind.String(), all[kind](nil), nil)
 	}
+	b.Run("entry", func(b *testing.B) { // as a slave does it; opened as for the others
+		a := fullAdjust(netproto.MaxEntries)
+		h, body, _ := netproto.Inspect(a.Append(nil, fullHeader(0)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, own, err := netproto.ParseEntry(body, a.Entries[netproto.MaxEntries-1].ID); own.ID == 0 || err != nil {
+				b.Fatal(h, own, err)
+			}
+		}
+	})
 	hostile := all[netproto.KindAdjust](nil)
 	hostile[netproto.HeaderLen+netproto.AdjustLen+netproto.MaxEntriesMoving*netproto.EntryLen-1] = 1
 	run("hostile", hostile, netproto.ErrValue)

@@ -93,7 +93,7 @@ var fieldTests = []struct {
 	{"poll", "members", []uint64{1, 65535}, zero, netproto.ErrValue},
 	{"poll", "priority", any8, nil, nil},
 	{"poll", "phase", []uint64{1, 2, 3}, []uint64{0, 4, 255}, netproto.ErrValue},
-	{"poll", "reserved", zero, []uint64{1, 0x100}, netproto.ErrValue},
+	{"poll", "turns", any16, nil, nil},
 
 	{"reply", "echo", notZero64, zero, netproto.ErrValue},
 	{"reply", "nonce", notZero64, zero, netproto.ErrValue},
@@ -364,6 +364,35 @@ func TestOpenKeepsTheBodyToItself(t *testing.T) {
 	}
 }
 
+// TestParseEntryReadsOneEntry: PROTOCOL.md 6.2. A bad entry spoils an Adjust for its node, and for whoever reads all of them; all else does
+// for everybody.
+func TestParseEntryReadsOneEntry(t *testing.T) {
+	a := fullAdjust(netproto.MaxEntries)
+	packet := encode(nil, fullHeader(netproto.FlagVoter), a)
+	body := packet[netproto.HeaderLen : len(packet)-netproto.TagLen]
+	checkEntries(t, body, a)
+	body[netproto.AdjustLen+3*netproto.EntryLen-1] = 1 // reserved, of the third
+	for i, e := range a.Entries {
+		var want error
+		if i == 2 {
+			want = netproto.ErrValue
+		}
+		if _, own, err := netproto.ParseEntry(body, e.ID); err != want || err == nil && own != e {
+			t.Errorf("entry %d: %+v, %v", i, own, err)
+		}
+	}
+	if _, err := netproto.ParseAdjust(body, nil); err != netproto.ErrValue {
+		t.Errorf("all of them: %v", err)
+	}
+	if _, _, err := netproto.ParseEntry(body[:len(body)-1], 1); err != netproto.ErrTruncated {
+		t.Errorf("cut: %v", err)
+	}
+	body[netproto.AdjustLen-27] = 0 // parts
+	if _, _, err := netproto.ParseEntry(body, 1); err != netproto.ErrValue {
+		t.Errorf("no parts: %v", err)
+	}
+}
+
 // TestParseAdjustReusesScratch: the entries lie in the caller's memory, and none of its old contents show.
 func TestParseAdjustReusesScratch(t *testing.T) {
 	h, body, err := netproto.Open(full("adjust"))
@@ -426,6 +455,7 @@ func drawPoll(t *rapid.T) netproto.Poll {
 		Members:  rapid.Uint16Min(1).Draw(t, "members"),
 		Priority: rapid.Uint8().Draw(t, "priority"),
 		Phase:    drawPhase(t),
+		Turns:    rapid.Uint16().Draw(t, "turns"),
 		Name:     drawName(t),
 	}
 }

@@ -24,7 +24,7 @@
 //
 //	 0 | nonce                                                         |
 //	 8 | interval                      | window                        |
-//	16 | slots         | members       |priorit| phase |   .       .   |
+//	16 | slots         | members       |priorit| phase | turns         |
 //
 // Reply, 112 bytes:
 //

@@ -3,7 +3,10 @@ package netproto_test
 import (
 	"bytes"
 	"path/filepath"
+	"slices"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"meantime/netproto"
 )
@@ -29,6 +32,9 @@ func checkOneEncoding(t failer, ring *netproto.Ring, packet []byte) {
 		}
 		return
 	}
+	if a, ok := body.(netproto.Adjust); ok {
+		checkEntries(t, packet[netproto.HeaderLen:len(packet)-netproto.TagLen], a)
+	}
 	again := encode(nil, h, bare(body)) // what stands in blocks is a tail to whoever does not know it
 	tail := len(packet) - len(again)
 	if tail < 0 || len(again) != netproto.HeaderLen+known+netproto.TagLen {
@@ -42,6 +48,30 @@ func checkOneEncoding(t failer, ring *netproto.Ring, packet []byte) {
 	if !bytes.Equal(again, packet) {
 		t.Fatalf("accepted\n%x\nre-encoded\n%x", packet, again)
 	}
+}
+
+// checkEntries holds for any Adjust: a node finds in it, without a look at the others, what it would find with one.
+func checkEntries(t failer, body []byte, a netproto.Adjust) {
+	t.Helper()
+	common := a
+	common.Entries = nil
+	for _, id := range append(ids(a), 1, 2) {
+		var want netproto.Entry
+		if i := slices.Index(ids(a), id); i >= 0 {
+			want = a.Entries[i]
+		}
+		got, own, err := netproto.ParseEntry(body, id)
+		if diff := cmp.Diff(common, got); err != nil || own != want || diff != "" {
+			t.Fatalf("%v found %+v, %v, want %+v; what is common:\n%s", id, own, err, want, diff)
+		}
+	}
+}
+
+func ids(a netproto.Adjust) (list []netproto.ID) {
+	for _, e := range a.Entries {
+		list = append(list, e.ID)
+	}
+	return list
 }
 
 // FuzzOpen feeds whole packets, as a socket would.

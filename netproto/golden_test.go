@@ -42,7 +42,7 @@ func goldenVectors() []goldenVector {
 		{"poll-full", "every field filled", voter, fullPoll(), nil, nil},
 		{"poll-limits", "every field at its largest; unknown flags", limit,
 			netproto.Poll{Nonce: 1<<64 - 1, Interval: 1<<32 - 1, Window: 1<<32 - 1, Slots: 1<<16 - 1, Members: 1<<16 - 1,
-				Priority: 255, Phase: netproto.PhaseHolding}, nil, nil},
+				Priority: 255, Phase: netproto.PhaseHolding, Turns: 1<<16 - 1}, nil, nil},
 		{"poll-tail", "a body 8 bytes longer than known", voter, fullPoll(), []byte("tomorrow"), nil},
 		{"reply-minimal", "first contact: no master, no earlier block", small, netproto.Reply{Echo: 1, Nonce: 2}, nil, nil},
 		{"reply-full", "repeat 4 with an earlier block, negative residual and rate",

@@ -123,7 +123,7 @@ const noon netproto.Stamp = 1_767_268_800_000_000_000
 func fullPoll() netproto.Poll {
 	return netproto.Poll{
 		Nonce: 0x1112131415161718, Interval: 1_000_000, Window: 400_000, Slots: 8, Members: 9, Priority: 100,
-		Phase: netproto.PhaseKeeping,
+		Phase: netproto.PhaseKeeping, Turns: 10,
 	}
 }
 

@@ -75,6 +75,7 @@ type Poll struct {
 	Members  uint16 // nodes the master knows, itself included
 	Priority uint8
 	Phase    Phase
+	Turns    uint16 // rounds in which every slave has its turn of Acks once; 0 and 1 = every slave in every round
 	Name     []byte // of the sender's host, in a block; empty = none: a label, never to be trusted
 }
 

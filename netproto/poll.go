@@ -17,7 +17,8 @@ func (p *Poll) Append(dst []byte, h Header) []byte {
 	dst = be.AppendUint32(dst, p.Window)
 	dst = be.AppendUint16(dst, p.Slots)
 	dst = be.AppendUint16(dst, p.Members)
-	dst = append(dst, p.Priority, byte(p.Phase), 0, 0)
+	dst = append(dst, p.Priority, byte(p.Phase))
+	dst = be.AppendUint16(dst, p.Turns)
 	return seal(rest.append(dst), start)
 }
 
@@ -36,8 +37,9 @@ func ParsePoll(body []byte) (Poll, error) {
 		Members:  r.u16(),
 		Priority: r.u8(),
 		Phase:    Phase(r.u8()),
+		Turns:    r.u16(),
 	}
-	if r.u16() != 0 || !p.valid() {
+	if !p.valid() {
 		return Poll{}, ErrValue
 	}
 	p.Name = parseTail(body[PollLen:]).name

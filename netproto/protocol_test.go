@@ -179,7 +179,7 @@ func bodyValues(body any) []uint64 {
 	case netproto.Poll:
 		return []uint64{
 			uint64(b.Nonce), uint64(b.Interval), uint64(b.Window), uint64(b.Slots), uint64(b.Members),
-			uint64(b.Priority), uint64(b.Phase), 0,
+			uint64(b.Priority), uint64(b.Phase), uint64(b.Turns),
 		}
 	case netproto.Reply:
 		return []uint64{

@@ -48,7 +48,7 @@ func (n *Node) middle(c conclusion) (raw, bound int64) {
 	var back, sum int64
 	for i, p := range c.peers {
 		back += n.at.Raw - p.t4
-		sum += min(c.samples[i].Bound, math.MaxInt64/maxPeers)
+		sum += min(c.samples[i].Bound, math.MaxInt64/mostMembers)
 	}
 	count := int64(len(c.peers))
 	return n.at.Raw - back/count, sum / count
@@ -86,7 +86,7 @@ func (n *Node) adjust(entries []netproto.Entry, key uint32) {
 		first := part * most
 		a.Part, a.Entries = uint8(part), entries[first:min(first+most, len(entries))]
 		n.seen.Adjusts++
-		n.send(Send{Data: a.Append(nil, h), Group: true}, key)
+		n.send(Send{Data: a.Append(n.paper(), h), Group: true}, key)
 	}
 }
 

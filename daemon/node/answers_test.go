@@ -10,7 +10,7 @@ import (
 // answered is how many bytes a node sends to single addresses for each byte of a packet that asks.
 func answered(ask []byte, effects []Effect) float64 {
 	size := 0
-	for _, s := range of[Send](effects) {
+	for _, s := range of[*Send](effects) {
 		if !s.Group {
 			size += len(s.Data)
 		}

@@ -36,7 +36,7 @@ func (n *Node) own(h netproto.Header, body []byte, p Packet) {
 	n.seen.Elections++
 	c := n.candidate(n.double.asked)
 	c.Priority = max(c.Priority, 1) // nobody stands: it is a question
-	n.send(Send{Data: c.Append(nil, n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface}, h.KeyID)
+	n.send(Send{Data: c.Append(n.paper(), n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface}, h.KeyID)
 }
 
 // answerDouble answers the question of who sends under this node's id.
@@ -47,7 +47,7 @@ func (n *Node) answerDouble(body []byte, p Packet, key uint32) {
 	}
 	n.seen.Elections++
 	answer := netproto.Claim{Echo: c.Nonce, Rounds: n.rounds, Priority: n.cfg.Priority}
-	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface}, key)
+	n.send(Send{Data: answer.Append(n.paper(), n.header(n.electionSeq(), n.term)), To: p.From, Iface: p.Iface}, key)
 }
 
 // rename takes a new id.

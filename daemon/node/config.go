@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"meantime/netproto"
@@ -55,11 +56,14 @@ type Config struct {
 
 	Ring *netproto.Ring // the keys of the group; nil = the null key, which authenticates nobody
 
-	Interval  time.Duration // master: from poll to poll, at the shortest
-	Longest   time.Duration // master: from poll to poll where LAN time has been calm for long; 0 = Interval
-	MaxSkew   time.Duration // master: widest group of clocks that the founding averages
-	FoundWait time.Duration // master: longest gathering before the founding
-	Release   int64         // ns since the Unix epoch: a clock before this has no voice while another is plausible
+	Interval     time.Duration // master: from poll to poll, at the shortest
+	Longest      time.Duration // master: from poll to poll where LAN time has been calm for long; 0 = Interval
+	MaxSkew      time.Duration // master: widest group of clocks that the founding averages
+	FoundWait    time.Duration // master: longest gathering before the founding
+	FullRoundsTo int           // master: members up to which each gets its Acks in every round; 0 = however many
+	MaxMembers   int           // master: members that it takes, itself included; 0 = as many as the protocol can count
+
+	Release int64 // ns since the Unix epoch: a clock before this has no voice while another is plausible
 
 	Step          StepPolicy
 	MayStep       bool          // StepBoot: no synchronisation has been since the OS booted
@@ -75,6 +79,9 @@ type Config struct {
 	Random func() uint64 // for nonces and lineages: crypto randomness in production, a seed in simulation
 }
 
+// mostMembers is what the protocol can count: a Poll tells in 16 bits how many slots there are, and a slot more is none.
+const mostMembers = math.MaxUint16 - 1
+
 // check refuses what no driver should ask for.
 func (c Config) check() error {
 	switch {
@@ -86,6 +93,8 @@ func (c Config) check() error {
 		return fmt.Errorf("node: keys of group %08x in group %08x", c.Ring.Group(), c.Group)
 	case c.Interval <= 0 || c.MaxSlew <= 0:
 		return fmt.Errorf("node: interval %v and max slew %v must be positive", c.Interval, c.MaxSlew)
+	case c.FullRoundsTo < 0 || c.MaxMembers < 0 || c.MaxMembers == 1 || c.MaxMembers > mostMembers:
+		return fmt.Errorf("node: full rounds to %d members and %d at most: not within 0 and %d", c.FullRoundsTo, c.MaxMembers, mostMembers)
 	}
 	return nil
 }

@@ -284,7 +284,7 @@ func (n *Node) steer() {
 		s.MaxError = max(phase, -phase)
 	}
 	n.clock.steered(n.at.Raw, s.Frequency, s.Phase, s.MaxSlew)
-	n.do(s)
+	n.command(s)
 }
 
 // steering is what the clock needs to reach the timescale, by the best pair of readings there is.

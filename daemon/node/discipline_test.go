@@ -55,7 +55,7 @@ func TestPanic(t *testing.T) {
 					said++
 				}
 			}
-			steers := of[Steer](effects)
+			steers := of[*Steer](effects)
 			last := steers[len(steers)-1]
 			if c.panics != (said == 1) || c.panics == last.Synchronised || c.panics != (last.Phase == 0) && c.change == nil {
 				t.Errorf("said so %d times, steers %+v; want panic: %v", said, last, c.panics)
@@ -68,7 +68,7 @@ func TestPanic(t *testing.T) {
 			}
 			b.shift = 0 // the operator set it
 			effects = b.packet(masterAddr, adjustOf(5, b.exchange(5), 0, nil))
-			if s := of[Steer](effects); len(s) == 0 || !s[len(s)-1].Synchronised || b.node.Status().State != StateFollowing {
+			if s := of[*Steer](effects); len(s) == 0 || !s[len(s)-1].Synchronised || b.node.Status().State != StateFollowing {
 				t.Errorf("steers %+v after the operator set the clock, state %s", s, b.node.Status().State)
 			}
 		})
@@ -105,7 +105,7 @@ func TestSuspend(t *testing.T) {
 	if got, want := b.node.stamp(b.node.at.Raw), netproto.Stamp(b.moment().Wall); got != want || b.node.voter() {
 		t.Errorf("timescale at %d, wall clock at %d, voter: %v", got, want, b.node.voter())
 	}
-	if effects := b.after(time.Second / 2); len(of[Steer](effects)) != 0 {
+	if effects := b.after(time.Second / 2); len(of[*Steer](effects)) != 0 {
 		t.Error("steered before it was measured again")
 	}
 	nonce := b.exchange(9)
@@ -134,7 +134,7 @@ func TestForeign(t *testing.T) {
 	b := follows(t, nil)
 	effects := b.give(Foreign{What: "frequency is +100.000 ppm"})
 	notes := of[Note](effects)
-	if len(of[Steer](effects)) != 1 || len(notes) != 1 || notes[0].Attrs[0].Value != "frequency is +100.000 ppm" {
+	if len(of[*Steer](effects)) != 1 || len(notes) != 1 || notes[0].Attrs[0].Value != "frequency is +100.000 ppm" {
 		t.Errorf("effects %+v, want a word and a Steer", effects)
 	}
 }
@@ -179,8 +179,8 @@ func TestPhaseOnly(t *testing.T) {
 func TestPanicNeedsNoMaster(t *testing.T) {
 	b := follows(t, func(c *Config) { c.PanicForward, c.PanicBackward = 10*time.Second, 10*time.Second })
 	b.after(time.Minute) // holdover
-	last := func() Steer {
-		s := of[Steer](b.after(2 * time.Second))
+	last := func() *Steer {
+		s := of[*Steer](b.after(2 * time.Second))
 		return s[len(s)-1]
 	}
 	b.shift = time.Hour
@@ -198,11 +198,11 @@ func TestPanicNeedsNoMaster(t *testing.T) {
 func TestAfterASleepAnyTimeIsTaken(t *testing.T) {
 	b := follows(t, nil)
 	b.shift = 2 * time.Hour
-	s := of[Steer](b.give(Suspended{For: time.Hour}))
+	s := of[*Steer](b.give(Suspended{For: time.Hour}))
 	if len(s) != 1 || s[0].Synchronised || s[0].MaxError < int64(time.Hour) {
 		t.Errorf("after the sleep the system is told %+v, want that nothing is known", s)
 	}
-	if s := of[Steer](b.give(Foreign{What: "frequency"})); len(s) != 0 {
+	if s := of[*Steer](b.give(Foreign{What: "frequency"})); len(s) != 0 {
 		t.Errorf("a foreign hand sets off %+v", s)
 	}
 	if s := of[Step](b.packet(masterAddr, adjustOf(9, b.exchange(9), -2*time.Hour, nil))); len(s) != 1 || s[0].Delta != int64(-2*time.Hour) {
@@ -225,7 +225,7 @@ func TestAfterASleepAnyTimeIsTaken(t *testing.T) {
 // TestALoneFounderIsLANTime: nobody else is there to disagree, and the system is told so rather than that the clock may be anything.
 func TestALoneFounderIsLANTime(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
-	s := of[Steer](b.after(time.Minute))
+	s := of[*Steer](b.after(time.Minute))
 	if len(s) == 0 || !s[len(s)-1].Synchronised || s[len(s)-1].MaxError > 1000 {
 		t.Errorf("tells %+v", s[len(s)-1:])
 	}
@@ -243,7 +243,7 @@ func TestSteersAfterTheTurn(t *testing.T) {
 		steers := 0
 		for end := b.now + 10*time.Second; b.now < end; {
 			b.now = b.node.Deadline()
-			if count[Steer](b.give(Tick{})) == 0 {
+			if count[*Steer](b.give(Tick{})) == 0 {
 				continue
 			}
 			steers++

@@ -7,7 +7,7 @@ import (
 	"meantime/netproto"
 )
 
-// Effect is what a Node wants done, in the order given: Send, Steer, Step, Synchronised, Remember, NewID, NewTerm,
+// Effect is what a Node wants done, in the order given: *Send, *Steer, Step, Synchronised, Remember, NewID, NewTerm,
 // Answer, TimeSet or Note.
 type Effect interface{ effect() }
 
@@ -81,8 +81,8 @@ type Attr struct {
 	Value any
 }
 
-func (Send) effect()         {}
-func (Steer) effect()        {}
+func (*Send) effect()        {}
+func (*Steer) effect()       {}
 func (Step) effect()         {}
 func (Synchronised) effect() {}
 func (Remember) effect()     {}

@@ -296,7 +296,7 @@ func (n *Node) reply(s *session) {
 	s.sent[repeat] = sending{nonce: nonce, raw: n.at.Raw}
 	s.replies++
 	s.due = s.again(n.at.Now)
-	s.sent[repeat].token = n.send(Send{Data: r.Append(nil, h), To: s.addr, Iface: s.iface}, s.key)
+	s.sent[repeat].token = n.send(Send{Data: r.Append(n.paper(), h), To: s.addr, Iface: s.iface}, s.key)
 }
 
 // followSent makes the sending of a reply exact.
@@ -391,7 +391,7 @@ func (n *Node) proved(s *session) {
 }
 
 // onAdjust takes this node's entry, if it shows a nonce of the round. An Adjust without one counts for nothing.
-func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust) {
+func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust, own netproto.Entry) {
 	if n.follow == nil {
 		n.drop(DropRole)
 		return
@@ -409,11 +409,8 @@ func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust) {
 		n.drop(DropStale)
 		return
 	}
-	for i := range a.Entries {
-		if e := &a.Entries[i]; e.ID == n.cfg.ID {
-			n.onEntry(h, a, s, e)
-			return
-		}
+	if own.ID == n.cfg.ID {
+		n.onEntry(h, a, s, &own)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 func TestSlaveAnswersOnceInItsSlot(t *testing.T) {
 	b := newBench(t, RoleSlave, nil)
 	effects := b.packet(masterAddr, pollOf(1, func(_ *netproto.Header, p *netproto.Poll) { p.Window = 500_000 }))
-	if n := count[Send](effects); n != 0 {
+	if n := count[*Send](effects); n != 0 {
 		t.Fatalf("%d packets before the slot", n)
 	}
 	hs, rs := replies(t, b.after(500*time.Millisecond))
@@ -20,7 +20,7 @@ func TestSlaveAnswersOnceInItsSlot(t *testing.T) {
 	if rs[0].Echo != 1001 || rs[0].T2 != netproto.Stamp(wallStart) || rs[0].T3 < rs[0].T2 || hs[0].Seq != 1 {
 		t.Errorf("reply %+v to poll 1 received at %d", rs[0], wallStart)
 	}
-	if more := count[Send](b.after(time.Second)); more != 0 {
+	if more := count[*Send](b.after(time.Second)); more != 0 {
 		t.Errorf("%d packets after the reply", more)
 	}
 }
@@ -52,8 +52,8 @@ func TestSlaveRepeatsWhenAsked(t *testing.T) {
 	_, rs := replies(t, effects)
 	exact := wallStart + int64(b.now) + 12_345
 	for _, e := range effects {
-		if s, ok := e.(Send); ok {
-			b.give(Sent{Token: s.Token, Iface: 1, Stamp: exact, Kernel: true})
+		if s, ok := e.(*Send); ok {
+			b.give(&Sent{Token: s.Token, Iface: 1, Stamp: exact, Kernel: true})
 		}
 	}
 	b.now += time.Millisecond
@@ -105,7 +105,7 @@ func TestSlaveFollowsAnAdjustWithItsNonce(t *testing.T) {
 	if stepped != 5*time.Minute {
 		t.Errorf("stepped by %v, want 5m", stepped)
 	}
-	if count[Synchronised](effects) != 1 || count[Steer](effects) != 1 {
+	if count[Synchronised](effects) != 1 || count[*Steer](effects) != 1 {
 		t.Errorf("effects %+v: want one Synchronised and one Steer", effects)
 	}
 	if s := b.node.Status(); s.State != StateFollowing || s.Lineage != 99 || s.Standing != netproto.StandingVoter {
@@ -173,7 +173,7 @@ func TestNothingIsMovedBeforeTheFounding(t *testing.T) {
 		a.Phase = netproto.PhaseHolding
 	}))
 	effects = append(effects, b.after(time.Minute)...)
-	if n := count[Steer](effects) + count[Step](effects); n != 0 {
+	if n := count[*Steer](effects) + count[Step](effects); n != 0 {
 		t.Errorf("the clock was touched %d times", n)
 	}
 }
@@ -251,7 +251,7 @@ func TestStepPolicy(t *testing.T) {
 			}
 			if c.steps == 0 {
 				for _, e := range effects {
-					if s, ok := e.(Steer); ok && (time.Duration(s.Phase)-c.delta).Abs() > time.Microsecond {
+					if s, ok := e.(*Steer); ok && (time.Duration(s.Phase)-c.delta).Abs() > time.Microsecond {
 						t.Errorf("slews %v, want %v", time.Duration(s.Phase), c.delta)
 					}
 				}
@@ -326,7 +326,7 @@ func TestClonedDiskTakesANewID(t *testing.T) {
 	var all []Effect
 	for range 10 {
 		for _, e := range b.packet(masterAddr, clone) {
-			if s, is := e.(Send); is {
+			if s, is := e.(*Send); is {
 				_, body, err := netproto.Open(s.Data)
 				if err != nil || s.To != masterAddr || s.Group {
 					t.Fatalf("%+v: %v", s, err)
@@ -363,7 +363,7 @@ func TestDoubleIsAnswered(t *testing.T) {
 	c := netproto.Candidate{Nonce: 77, Priority: 1}
 	var claims int
 	for _, e := range b.packet(masterAddr, c.Append(nil, h)) {
-		if s, is := e.(Send); is {
+		if s, is := e.(*Send); is {
 			if _, body, err := netproto.Open(s.Data); err == nil {
 				if c, err := netproto.ParseClaim(body); err == nil && c.Echo == 77 && s.To == masterAddr {
 					claims++

@@ -59,7 +59,7 @@ func TestUnansweredQuestionGoesToAll(t *testing.T) {
 	b, h, p := twoMasters(t)
 	asks := func() (groups []bool) {
 		for _, e := range b.packet(slaveAddr, p.Append(nil, h)) {
-			if s, is := e.(Send); is {
+			if s, is := e.(*Send); is {
 				groups = append(groups, s.Group)
 			}
 		}

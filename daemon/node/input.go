@@ -7,7 +7,7 @@ import (
 	"meantime/netproto"
 )
 
-// Input is what the outside tells a Node: a Packet, a Refused, a Sent, a Tick, a Suspended, a Foreign, a Keys, an Elect, a StepDown, a
+// Input is what the outside tells a Node: a *Packet, a Refused, a *Sent, a Tick, a Suspended, a Foreign, a Keys, an Elect, a StepDown, a
 // SetTime or a Stop.
 type Input interface{ input() }
 
@@ -59,9 +59,9 @@ type SetTime struct {
 // Stop says that the program ends: a master hands over.
 type Stop struct{}
 
-func (Packet) input()    {}
+func (*Packet) input()   {}
 func (Refused) input()   {}
-func (Sent) input()      {}
+func (*Sent) input()     {}
 func (Tick) input()      {}
 func (Suspended) input() {}
 func (Foreign) input()   {}

@@ -87,14 +87,7 @@ func (n *Node) pollOthers(poll netproto.Poll, h netproto.Header) {
 		}
 		poll.Nonce = netproto.Nonce(n.random())
 		l.copies = append(l.copies, poll.Nonce)
-		n.send(Send{Data: poll.Append(nil, h), Group: true}, id)
-	}
-}
-
-// sendAll sends a packet to the group once under each key held.
-func (n *Node) sendAll(data []byte) {
-	for _, id := range n.cfg.Ring.IDs() {
-		n.send(Send{Data: slices.Clone(data), Group: true}, id)
+		n.send(Send{Data: poll.Append(n.paper(), h), Group: true}, id)
 	}
 }
 

@@ -32,7 +32,7 @@ func keyed(t *testing.T, role Role, which ...byte) *bench {
 func (b *bench) under(effects []Effect) (sent []string) {
 	b.t.Helper()
 	names := map[uint32]string{keyID(b.t, older): "older", keyID(b.t, newer): "newer", keyID(b.t, foreign): "foreign"}
-	for _, s := range of[Send](effects) {
+	for _, s := range of[*Send](effects) {
 		h, _, err := b.ring.Open(s.Data)
 		if err != nil {
 			b.t.Errorf("sent what nobody opens: %v", err)
@@ -59,12 +59,12 @@ func (b *bench) keyedRound(fakes []*fake, rings ...*netproto.Ring) []Effect {
 	b.t.Helper()
 	_, all := b.upTo(netproto.KindPoll, time.Minute)
 	polled := b.now
-	for _, s := range of[Send](all) {
-		b.give(Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
+	for _, s := range of[*Send](all) {
+		b.give(&Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
 	}
 	for i, f := range fakes {
 		heard := false
-		for _, s := range of[Send](all) {
+		for _, s := range of[*Send](all) {
 			h, body, err := rings[i].Open(s.Data)
 			if err != nil || heard || h.Kind != netproto.KindPoll {
 				continue
@@ -90,7 +90,7 @@ func (b *bench) keyedRound(fakes []*fake, rings ...*netproto.Ring) []Effect {
 	end := b.after(b.node.lead.closeAt - b.now)
 	for i, f := range fakes {
 		f.entry = nil
-		for _, s := range of[Send](end) {
+		for _, s := range of[*Send](end) {
 			if h, body, err := rings[i].Open(s.Data); err == nil && h.Kind == netproto.KindAdjust {
 				a, err := netproto.ParseAdjust(body, nil)
 				if err != nil {
@@ -195,8 +195,8 @@ func TestACopyOfAPollGivesNoFirstSample(t *testing.T) {
 		if len(ps) != 2 || ps[0].Nonce == ps[1].Nonce {
 			t.Fatalf("polls %+v, want two of different nonces", ps)
 		}
-		for _, s := range of[Send](effects) {
-			b.give(Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
+		for _, s := range of[*Send](effects) {
+			b.give(&Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
 		}
 		nonce := ps[0].Nonce
 		if copied {

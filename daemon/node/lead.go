@@ -59,6 +59,8 @@ type leader struct {
 	bad       int           // consecutive rounds off the majority, as a voter
 	jumped    int           // rounds left in which this host's own jump is held against it
 	holding   bool          // the lack of a majority has been logged
+	refused   int           // newcomers this round for whom there was no room
+	full      bool          // the log knows that there is none
 
 	seq      uint32
 	rounds   int  // in this office, or since somebody came
@@ -138,7 +140,8 @@ func (n *Node) poll() {
 	l.seq++
 	l.rounds++
 	n.seq = l.seq
-	l.open, l.fresh = true, 0
+	l.full = l.refused > 0
+	l.open, l.fresh, l.refused = true, 0, 0
 	l.closeAt = n.at.Now + window + min(grace, l.interval/4)
 	for _, p := range l.peers {
 		p.heard = false
@@ -156,7 +159,7 @@ func (n *Node) poll() {
 	n.seen.Polls++
 	l.reading.at = n.at.Now
 	h := n.header(l.seq, l.term)
-	l.token = n.send(Send{Data: body.Append(nil, h), Group: true}, n.key)
+	l.token = n.send(Send{Data: body.Append(n.paper(), h), Group: true}, n.key)
 	n.pollOthers(body, h)
 }
 
@@ -214,9 +217,9 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 		n.learn(r.Move, h.Lineage)
 		n.carryOut()
 	}
-	p, fresh := l.peers.get(h.Sender)
+	p, fresh := l.peers.get(h.Sender, n.mostPeers())
 	if p == nil {
-		n.drop(DropFull)
+		n.turnAway(h, in)
 		return
 	}
 	if !fresh && h.Start == p.former {
@@ -245,6 +248,24 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
 	}
 	n.ack(p, h, r, in)
+}
+
+// mostPeers is how many members this master takes besides itself.
+func (n *Node) mostPeers() int {
+	if n.cfg.MaxMembers == 0 {
+		return mostMembers - 1
+	}
+	return n.cfg.MaxMembers - 1
+}
+
+// turnAway refuses a newcomer to a LAN that is full, and says so once, until a round comes in which nobody had to be refused.
+func (n *Node) turnAway(h netproto.Header, in Packet) {
+	n.drop(DropFull)
+	if n.lead.refused++; n.lead.refused == 1 && !n.lead.full {
+		n.lead.full = true
+		n.note(Warn, "the LAN has max_members: newcomers are refused. Raise it on every node that may be master, or split the LAN into groups",
+			Attr{"max_members", n.mostPeers() + 1}, Attr{"first", h.Sender.String()}, Attr{"at", in.From.String()})
+	}
 }
 
 // twin counts a packet of a start that another one under the same id has taken the place of: two daemons with one id, from a disk that
@@ -384,7 +405,7 @@ func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	p.t5 = n.at.Raw
 	p.kernel &^= netproto.FlagKernelTX
 	n.seen.Acks++
-	p.token = n.send(Send{Data: a.Append(nil, h), To: in.From, Iface: in.Iface}, to.KeyID)
+	p.token = n.send(Send{Data: a.Append(n.paper(), h), To: in.From, Iface: in.Iface}, to.KeyID)
 }
 
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.

@@ -154,7 +154,7 @@ func TestGathering(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 	for i := range 3 {
-		if effects := b.round(f[:i+1]...); count[Step](effects)+count[Steer](effects) != 0 {
+		if effects := b.round(f[:i+1]...); count[Step](effects)+count[*Steer](effects) != 0 {
 			t.Fatalf("round %d of the gathering moved the clock", i+1)
 		}
 		if s := b.node.Status(); s.State != StateGathering {
@@ -365,18 +365,29 @@ func TestMembersThatFallSilentAreForgotten(t *testing.T) {
 	}
 }
 
-// The table is bounded, whoever sends.
-func TestPeersAreBounded(t *testing.T) {
-	b := newBench(t, RoleMaster, nil)
-	hs, ps := b.firstPoll()
-	for i := range maxPeers + 10 {
-		h := netproto.Header{Group: group, Sender: netproto.ID(10 + i), Start: 7, Seq: hs[0].Seq}
-		r := netproto.Reply{Echo: ps[0].Nonce, Nonce: 5, T2: 1, T3: 1}
-		b.packet(slaveAddr, r.Append(nil, h))
+// The table is bounded, whoever sends: the newest are refused, with one line, and the others do not feel it.
+func TestMembersAreBounded(t *testing.T) {
+	b := newBench(t, RoleMaster, func(c *Config) { c.MaxMembers = 7 })
+	f := following(2, 3, 4)
+	b.founded(f...)
+	crowd := append(f, following(10, 11, 12, 13, 14, 15)...)
+	lines := 0
+	for range 5 {
+		effects := b.round(crowd...)
+		if said(effects, "max_members") {
+			lines++
+		}
+		if _, as := adjusts(t, effects); len(as) != 1 || len(as[0].Entries) != 6 {
+			t.Fatalf("%+v", as)
+		}
 	}
 	s := b.node.Status()
-	if s.Members != maxPeers+1 || s.Drops[DropFull] != 10 {
-		t.Errorf("%d members, %d dropped as full; want %d and 10", s.Members, s.Drops[DropFull], maxPeers+1)
+	if s.Members != 7 || s.Drops[DropFull] != 5*3 || lines != 1 {
+		t.Errorf("%d members, %d refused, %d lines; want 7, 15 and 1", s.Members, s.Drops[DropFull], lines)
+	}
+	b.round(f...)
+	if b.round(f...); !said(b.round(crowd...), "max_members") {
+		t.Error("nothing was said of those who came to a LAN that had been left alone for a round")
 	}
 }
 

@@ -146,7 +146,7 @@ func TestWhoGoesOverKeepsThePace(t *testing.T) {
 			a.Pace, h.Lineage = 40_000, lineage
 		}))
 		for _, e := range effects {
-			if s, ok := e.(Steer); ok {
+			if s, ok := e.(*Steer); ok {
 				return s.MaxSlew
 			}
 		}
@@ -183,11 +183,11 @@ func TestAStampThatComesAfterTheAckCounts(t *testing.T) {
 	b := known(t)
 	effects := b.packet(masterAddr, pollOf(2, nil))
 	_, rs := replies(t, effects)
-	token := of[Send](effects)[0].Token
+	token := of[*Send](effects)[0].Token
 	exact := wallStart + int64(b.now) + 54_321
 	b.now += time.Millisecond
 	b.packet(masterAddr, ackOf(2, rs[0].Nonce, 0, 0))
-	b.give(Sent{Token: token, Iface: 1, Stamp: exact, Kernel: true})
+	b.give(&Sent{Token: token, Iface: 1, Stamp: exact, Kernel: true})
 	if then := b.node.follow.master.then; then.raw != int64(b.now)-1_000_000+54_321 || !then.kernel {
 		t.Errorf("the exchange's stamp is %+v, want the kernel's", then)
 	}

@@ -16,7 +16,7 @@ type Node struct {
 	at    Moment
 	clock clockwork
 	servo *servo.Servo // the timescale
-	out   []Effect
+	out   outbox
 	drops Drops
 	seen  Traffic
 	token uint64
@@ -57,7 +57,6 @@ type Node struct {
 	follow   *follower // without office: nil in a master
 	quotas   quotas    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others
-	entries  [netproto.MaxEntries]netproto.Entry
 }
 
 // rotation is the sum of common moves that the timescale has taken in, and whose sum it is.
@@ -90,12 +89,10 @@ func New(cfg Config, at Moment) (*Node, error) {
 // never is a deadline that does not come.
 const never = time.Duration(math.MaxInt64)
 
-// usualEffects is room for what an input usually causes: a packet, a steering, a word or two.
-const usualEffects = 4
-
-// Handle takes one input, seen at a moment, and returns what to do. Moments must not go back. The effects are the caller's.
+// Handle takes one input, seen at a moment, and returns what to do. Moments must not go back. The effects and all that they point to are
+// the node's: they hold until the next Handle, and who keeps them longer copies them. The input is the caller's again.
 func (n *Node) Handle(at Moment, in Input) []Effect {
-	n.out = nil
+	n.out.empty()
 	n.at = at
 	_, slept := in.(Suspended)
 	if jump := n.clock.read(at); jump != 0 && !slept {
@@ -107,8 +104,8 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	}
 	n.carryOut()
 	switch in := in.(type) {
-	case Packet:
-		n.packet(in)
+	case *Packet:
+		n.packet(*in)
 	case Refused:
 		n.drops[in.Drop] += in.Count
 		if in.Drop == DropKey {
@@ -116,8 +113,8 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		}
 	case Keys:
 		n.rekey(in.Ring)
-	case Sent:
-		n.sent(in)
+	case *Sent:
+		n.sent(*in)
 	case Suspended:
 		n.suspended(in)
 	case Foreign:
@@ -135,10 +132,10 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 		n.resign(n.firstSuccessor())
 		n.rememberAt = at.Now
 		n.remember()
-		return n.out
+		return n.out.effects
 	}
 	n.due()
-	return n.out
+	return n.out.effects
 }
 
 // startled notes that this clock, or this whole machine, was moved from outside: where two voters part, that decides.
@@ -249,11 +246,11 @@ func (n *Node) dispatch(h netproto.Header, body []byte, p Packet) error {
 		}
 		n.onAck(h, ack, p)
 	case netproto.KindAdjust:
-		adjust, err := netproto.ParseAdjust(body, n.entries[:0])
+		adjust, own, err := netproto.ParseEntry(body, n.cfg.ID)
 		if err != nil {
 			return err
 		}
-		n.onAdjust(h, adjust)
+		n.onAdjust(h, adjust, own)
 	case netproto.KindSetTime:
 		set, err := netproto.ParseSetTime(body)
 		if err != nil {
@@ -301,29 +298,6 @@ func (n *Node) sent(s Sent) {
 
 // drop counts a datagram that is not used.
 func (n *Node) drop(d Drop) { n.drops[d]++ }
-
-// do wants an effect.
-func (n *Node) do(e Effect) {
-	if n.out == nil {
-		n.out = make([]Effect, 0, usualEffects)
-	}
-	n.out = append(n.out, e)
-}
-
-// note logs a line.
-func (n *Node) note(level Level, text string, attrs ...Attr) {
-	n.do(Note{level, text, attrs})
-}
-
-// send seals a packet under a key, sends it and returns the token under which the transmit stamp will come.
-func (n *Node) send(s Send, key uint32) uint64 {
-	n.cfg.Ring.Seal(s.Data, key)
-	n.token++
-	s.Token = n.token
-	n.seen.Sent++
-	n.do(s)
-	return s.Token
-}
 
 // random draws a number that is not zero: zero means none on the wire.
 func (n *Node) random() uint64 {

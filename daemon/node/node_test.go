@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,8 +63,25 @@ func (b *bench) moment() Moment {
 
 // give hands the node an input now and keeps the effects.
 func (b *bench) give(in Input) []Effect {
-	b.out = b.node.Handle(b.moment(), in)
+	b.out = kept(b.node.Handle(b.moment(), in))
 	return b.out
+}
+
+// kept copies effects that are the node's.
+func kept(effects []Effect) []Effect {
+	effects = slices.Clone(effects)
+	for i, e := range effects {
+		switch e := e.(type) {
+		case *Send:
+			s := *e
+			s.Data = bytes.Clone(s.Data)
+			effects[i] = &s
+		case *Steer:
+			s := *e
+			effects[i] = &s
+		}
+	}
+	return effects
 }
 
 // after lets time pass and ticks the node at each of its deadlines on the way. It returns all effects.
@@ -83,14 +101,14 @@ func (b *bench) after(d time.Duration) []Effect {
 
 func (b *bench) packet(from netip.AddrPort, data []byte) []Effect {
 	b.ring.Seal(data, b.key)
-	return b.give(Packet{Data: data, From: from, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
+	return b.give(&Packet{Data: data, From: from, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
 }
 
 // sends lists the packets among effects, opened.
 func sends[T any](t *testing.T, effects []Effect, parse func(netproto.Header, []byte) (T, error), kind netproto.Kind) (hs []netproto.Header, ts []T) {
 	t.Helper()
 	for _, e := range effects {
-		s, ok := e.(Send)
+		s, ok := e.(*Send)
 		if !ok {
 			continue
 		}

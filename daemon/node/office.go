@@ -85,7 +85,7 @@ func (n *Node) stand(a election.Action) {
 func (n *Node) ask() {
 	n.seen.Elections++
 	c := n.candidate(n.follow.candidacy)
-	n.sendAll(c.Append(nil, n.header(n.electionSeq(), n.term+1)))
+	n.sendAll(c.Append(n.paper(), n.header(n.electionSeq(), n.term+1)))
 }
 
 // electionSeq is what the header's seq holds in packets that belong to no round: it is never 0.
@@ -149,7 +149,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		n.drop(DropBusy)
 		return
 	}
-	n.send(Send{Data: answer.Append(nil, n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface}, h.KeyID)
+	n.send(Send{Data: answer.Append(n.paper(), n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface}, h.KeyID)
 }
 
 // followsReal says whether this node obeys a real master.
@@ -214,7 +214,7 @@ func (n *Node) resign(successor netproto.ID) {
 	}
 	r := netproto.Resign{Successor: successor}
 	n.seen.Elections++
-	n.sendAll(r.Append(nil, n.header(n.electionSeq(), n.lead.term)))
+	n.sendAll(r.Append(n.paper(), n.header(n.electionSeq(), n.lead.term)))
 }
 
 func (n *Node) firstSuccessor() netproto.ID {
@@ -246,7 +246,7 @@ func (n *Node) question(send func(data []byte)) {
 	l.askAt, l.asked = n.at.Now+l.interval/2, netproto.Nonce(n.random())
 	n.seen.Elections++
 	c := n.candidate(l.asked)
-	send(c.Append(nil, n.header(n.electionSeq(), l.term)))
+	send(c.Append(n.paper(), n.header(n.electionSeq(), l.term)))
 }
 
 // divided says whether a node that was heard this round obeys another master.

@@ -43,7 +43,7 @@ func (b *bench) upTo(kind netproto.Kind, limit time.Duration) (time.Duration, []
 	for end := b.now + limit; b.now < end; {
 		effects := b.after(max(0, b.node.Deadline()-b.now))
 		for _, e := range effects {
-			if s, ok := e.(Send); ok {
+			if s, ok := e.(*Send); ok {
 				if h, _, err := netproto.Inspect(s.Data); err == nil && h.Kind == kind {
 					return b.now, effects
 				}
@@ -94,7 +94,7 @@ func TestWhoNeverStands(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := auto(t, change)
 			effects := b.after(time.Hour)
-			if n := count[Send](effects); n != 0 {
+			if n := count[*Send](effects); n != 0 {
 				t.Errorf("%d packets in an hour alone", n)
 			}
 		})
@@ -175,7 +175,7 @@ func TestReplayedResignIsObjectedTo(t *testing.T) {
 	}
 	claim := netproto.Claim{Echo: cs[0].Nonce, Master: 1, Voters: 2, Priority: 100}
 	b.packet(masterAddr, claim.Append(nil, header(1)))
-	if effects := b.after(900 * time.Millisecond); count[Send](effects) != 0 || b.node.lead != nil {
+	if effects := b.after(900 * time.Millisecond); count[*Send](effects) != 0 || b.node.lead != nil {
 		t.Errorf("master in spite of the living one's claim: %+v", effects)
 	}
 }
@@ -240,7 +240,7 @@ func TestTheSmallerGroupsMasterYields(t *testing.T) {
 // PROTOCOL.md 9.17 and 9.19.
 func TestTheLargerGroupsMasterOutbids(t *testing.T) {
 	b, effects := rivalry(t, 2, 4, false)
-	if b.node.lead == nil || count[Send](effects) != 0 {
+	if b.node.lead == nil || count[*Send](effects) != 0 {
 		t.Fatalf("effects %+v: want none, and office kept", effects)
 	}
 	hs, _ := polls(t, b.after(2*time.Second))

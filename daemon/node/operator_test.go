@@ -44,7 +44,7 @@ func TestStepDown(t *testing.T) {
 		t.Error("others may make it their successor at once")
 	}
 	b.answered(StepDown{}, false, "knows of none", 0)
-	if n := count[Send](b.after(time.Minute - 1)); n != 0 {
+	if n := count[*Send](b.after(time.Minute - 1)); n != 0 {
 		t.Errorf("%d packets while it rests", n)
 	}
 	stood, _ := b.upTo(netproto.KindCandidate, 10*time.Second)

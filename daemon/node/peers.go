@@ -9,9 +9,6 @@ import (
 	"meantime/netproto"
 )
 
-// maxPeers bounds the master's memory: more members than one master can poll in a second, and about 2 MB.
-const maxPeers = 4096
-
 // peer is what a master knows of one member. Instants are raw readings.
 type peer struct {
 	id       netproto.ID
@@ -85,13 +82,13 @@ func (t table) find(id netproto.ID) (int, bool) {
 	})
 }
 
-// get returns the peer with an id, making it where there is room; fresh says that it is new. It is nil where there is none.
-func (t *table) get(id netproto.ID) (p *peer, fresh bool) {
+// get returns the peer with an id, making it where there are fewer than most; fresh says that it is new. It is nil where there is no room.
+func (t *table) get(id netproto.ID, most int) (p *peer, fresh bool) {
 	i, ok := t.find(id)
 	if ok {
 		return (*t)[i], false
 	}
-	if len(*t) >= maxPeers {
+	if len(*t) >= most {
 		return nil, false
 	}
 	p = &peer{id: id, standing: netproto.StandingNewcomer, slot: netproto.NoSlot}

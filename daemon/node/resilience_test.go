@@ -47,8 +47,8 @@ func (b *bench) polled() (netproto.Header, netproto.Poll) {
 	b.t.Helper()
 	_, effects := b.upTo(netproto.KindPoll, time.Minute)
 	for _, e := range effects {
-		if s, ok := e.(Send); ok {
-			b.give(Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
+		if s, ok := e.(*Send); ok {
+			b.give(&Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
 		}
 	}
 	hs, ps := polls(b.t, effects)
@@ -130,7 +130,7 @@ func TestTwoMastersMergeWhateverTheirRounds(t *testing.T) {
 		var carry func(from, to *bench, addr, back netip.AddrPort, effects []Effect)
 		carry = func(from, to *bench, addr, back netip.AddrPort, effects []Effect) {
 			for _, e := range effects {
-				if s, ok := e.(Send); ok {
+				if s, ok := e.(*Send); ok {
 					carry(to, from, back, addr, to.packet(addr, s.Data))
 				}
 			}
@@ -343,7 +343,7 @@ func TestAFloodGetsABoundedNumberOfAnswers(t *testing.T) {
 	var answers, answered int
 	for i := range uint32(packets) {
 		poll := pollOf(i+1, func(_ *netproto.Header, p *netproto.Poll) { p.Window = 1 })
-		answers += count[Send](slave.packet(masterAddr, poll)) + count[Send](slave.after(span/packets))
+		answers += count[*Send](slave.packet(masterAddr, poll)) + count[*Send](slave.after(span/packets))
 		h := header(1)
 		h.Sender = netproto.ID(100 + i)
 		c := netproto.Candidate{Nonce: 77, Priority: 100}
@@ -373,7 +373,7 @@ func TestWhoCannotTellItsTimeHasNoOffice(t *testing.T) {
 	effects = append(effects, b.packet(slaveAddr, c.Append(nil, header(1)))...)
 	effects = append(effects, b.packet(masterAddr, pollOf(1, nil))...)
 	effects = append(effects, b.after(time.Minute)...)
-	if n := count[Send](effects); n != 0 || b.node.lead != nil {
+	if n := count[*Send](effects); n != 0 || b.node.lead != nil {
 		t.Errorf("%d packets, in office: %v", n, b.node.lead != nil)
 	}
 	if !said(effects, "cannot carry") || count[Note](effects) > 3 {
@@ -591,7 +591,7 @@ func TestKeyedNode(t *testing.T) {
 	b.wantDrop(DropKey, damaged)
 	b.wantDrop(DropGroup, sealed(ringOf(t, 8, 1), pollOf(1, func(h *netproto.Header, _ *netproto.Poll) { h.Group = 8 })))
 	b.packet(masterAddr, sealed(ring, pollOf(1, nil)))
-	for _, s := range of[Send](b.after(time.Second)) {
+	for _, s := range of[*Send](b.after(time.Second)) {
 		if h, _, err := ring.Open(s.Data); err != nil || h.Kind != netproto.KindReply {
 			t.Errorf("sent a %v: %v", h.Kind, err)
 		}

@@ -229,8 +229,8 @@ func TestNewProofUndoesAResign(t *testing.T) {
 				t.Errorf("claims %+v after new proof, want one for master 1", cs)
 			}
 			b.wantDrop(DropUnasked, (&netproto.Claim{Echo: asked[0].Nonce}).Append(nil, second().header())) // of the candidacy that is over
-			if effects := b.after(1900 * time.Millisecond); b.node.lead != nil || count[Send](effects) != 0 {
-				t.Errorf("in office: %v, %d packets in spite of new proof", b.node.lead != nil, count[Send](effects))
+			if effects := b.after(1900 * time.Millisecond); b.node.lead != nil || count[*Send](effects) != 0 {
+				t.Errorf("in office: %v, %d packets in spite of new proof", b.node.lead != nil, count[*Send](effects))
 			}
 		})
 	}
@@ -284,13 +284,13 @@ func TestWhoAnswersACandidate(t *testing.T) {
 			from := netip.MustParseAddrPort("192.0.2.77:4321")
 			effects := candidacy(b, from, func(h *netproto.Header, _ *netproto.Candidate) { h.Sender = c.sender })
 			_, cs := claims(t, effects)
-			if len(cs) != c.claims || count[Send](effects) != c.claims {
+			if len(cs) != c.claims || count[*Send](effects) != c.claims {
 				t.Fatalf("answered with %+v, want %d claims", effects, c.claims)
 			}
 			if c.claims == 0 {
 				return
 			}
-			if s := of[Send](effects)[0]; s.Group || s.To != from || s.Iface != 1 {
+			if s := of[*Send](effects)[0]; s.Group || s.To != from || s.Iface != 1 {
 				t.Errorf("claims to %v on %d, group %v; want to %v on 1", s.To, s.Iface, s.Group, from)
 			}
 			if got := cs[0]; got.Echo != 77 || got.Master != c.want.Master || got.Voters != c.want.Voters {
@@ -363,7 +363,7 @@ func TestAClaimEndsACandidacy(t *testing.T) {
 			b.after(100 * time.Millisecond)
 			b.packet(slaveAddr, claim)
 			b.wantDrop(DropUnasked, claim)
-			if effects := b.after(time.Second - 1); count[Send](effects) != 0 || b.node.lead != nil {
+			if effects := b.after(time.Second - 1); count[*Send](effects) != 0 || b.node.lead != nil {
 				t.Errorf("within an interval of a Claim: %+v, in office %v", effects, b.node.lead != nil)
 			}
 			_, cs := candidates(t, b.after(1))
@@ -387,11 +387,11 @@ func TestAMasterAsksOneInHalfAnInterval(t *testing.T) {
 	if _, cs := candidates(t, effects); len(cs) != 1 || cs[0].Master != 1 {
 		t.Fatalf("asks with %+v, want one that names itself", effects)
 	}
-	if s := of[Send](effects)[0]; s.Group || s.To.Addr() != (netip.AddrFrom4([4]byte{192, 0, 2, 5})) {
+	if s := of[*Send](effects)[0]; s.Group || s.To.Addr() != (netip.AddrFrom4([4]byte{192, 0, 2, 5})) {
 		t.Errorf("asks %v, group %v; want the other master alone", s.To, s.Group)
 	}
 	b.now += time.Second/2 - 1
-	if effects := hear(6); count[Send](effects) != 0 {
+	if effects := hear(6); count[*Send](effects) != 0 {
 		t.Errorf("asks another too within half an interval: %+v", effects)
 	}
 	b.now++
@@ -455,7 +455,7 @@ func TestWhichOfTwoMastersPrevails(t *testing.T) {
 				t.Fatalf("in office: %v, want %v", b.node.lead != nil, c.stays)
 			}
 			_, rs := resigns(t, effects)
-			if !c.stays && (len(rs) != 1 || rs[0].Successor != 5 || !of[Send](effects)[0].Group) {
+			if !c.stays && (len(rs) != 1 || rs[0].Successor != 5 || !of[*Send](effects)[0].Group) {
 				t.Errorf("yields with %+v, want a Resign to all that names master 5", effects)
 			}
 		})
@@ -664,7 +664,7 @@ func TestASlewLeavesTheTimescaleAlone(t *testing.T) {
 		at.Wall += int64(slewed)
 		r.seq++
 		p := netproto.Poll{Nonce: 5, Interval: 1e6, Window: 1, Slots: 1, Members: 2, Phase: netproto.PhaseKeeping}
-		effects := b.node.Handle(at, Packet{Data: p.Append(nil, r.header()), From: masterAddr, Iface: 1, Stamp: at.Wall, Kernel: true})
+		effects := b.node.Handle(at, &Packet{Data: p.Append(nil, r.header()), From: masterAddr, Iface: 1, Stamp: at.Wall, Kernel: true})
 		_, rs := replies(t, effects)
 		if len(rs) != 1 {
 			t.Fatalf("%d replies, want 1", len(rs))
@@ -683,12 +683,12 @@ func TestWhereEachKindGoes(t *testing.T) {
 	f := following(2, 3)
 	m.founded(f...)
 	_, polled := m.upTo(netproto.KindPoll, 5*time.Second)
-	m.give(Sent{Token: of[Send](polled)[0].Token, Iface: 1, Stamp: wallStart + int64(m.now), Kernel: true})
+	m.give(&Sent{Token: of[*Send](polled)[0].Token, Iface: 1, Stamp: wallStart + int64(m.now), Kernel: true})
 	_, ps := polls(t, polled)
-	sent := append(of[Send](polled), of[Send](m.answer(f[0], m.node.lead.seq, ps[0].Nonce, m.now, nil))...)
-	sent = append(sent, of[Send](m.after(m.node.lead.closeAt-m.now))...)
+	sent := append(of[*Send](polled), of[*Send](m.answer(f[0], m.node.lead.seq, ps[0].Nonce, m.now, nil))...)
+	sent = append(sent, of[*Send](m.after(m.node.lead.closeAt-m.now))...)
 	s := newBench(t, RoleSlave, nil)
-	sent = append(sent, of[Send](append(s.packet(f[0].addr(), pollOf(1, nil)), s.after(100*time.Millisecond)...))...)
+	sent = append(sent, of[*Send](append(s.packet(f[0].addr(), pollOf(1, nil)), s.after(100*time.Millisecond)...))...)
 	var seen []netproto.Kind
 	for _, p := range sent {
 		h, _, err := netproto.Open(p.Data)
@@ -784,7 +784,7 @@ func TestOnlyKeepingSteers(t *testing.T) {
 			}
 			effects := r.leads(b, func(a *netproto.Adjust) { a.Phase, a.Entries[0].Delta = phase, int64(time.Minute) })
 			moved := int64(b.node.stamp(b.node.at.Raw))-wallStart-int64(b.now) != 0
-			if moved != steers || count[Steer](effects) > 0 != steers {
+			if moved != steers || count[*Steer](effects) > 0 != steers {
 				t.Errorf("%v, with LAN time %v: moved %v, effects %+v", phase, before, moved, effects)
 			}
 		}

@@ -50,7 +50,7 @@ func (n *Node) askDue() {
 	}
 	if m := n.follow.master; m != nil && m.living(n.at.Now) && n.tellable() {
 		p := netproto.SetTime{Request: a.request, Echo: m.poll, By: a.by}
-		n.send(Send{Data: p.Append(nil, n.header(m.seq, n.term)), To: m.addr, Iface: m.iface}, m.key)
+		n.send(Send{Data: p.Append(n.paper(), n.header(m.seq, n.term)), To: m.addr, Iface: m.iface}, m.key)
 	}
 }
 
@@ -89,7 +89,7 @@ func (n *Node) onSetTime(h netproto.Header, p netproto.SetTime, from Packet) {
 	default:
 		answer, ok := n.decree(p.Request, p.By, h.Sender)
 		if answer.Echo = p.Echo; ok {
-			n.send(Send{Data: answer.Append(nil, n.header(l.seq, l.term)), To: from.From, Iface: from.Iface}, h.KeyID)
+			n.send(Send{Data: answer.Append(n.paper(), n.header(l.seq, l.term)), To: from.From, Iface: from.Iface}, h.KeyID)
 		}
 	}
 }

@@ -58,14 +58,14 @@ func TestMasterSetsLANTime(t *testing.T) {
 	if answer.Left != int64(by) || answer.Pace != 350_000 || answer.Echo != b.node.lead.nonce {
 		t.Errorf("answer %+v", answer)
 	}
-	told, first := 0, Steer{}
+	told, first := 0, &Steer{}
 	for b.node.lineage != 77 {
 		_, as := adjusts(t, b.round(f...))
 		if told += len(as); told > 8 || as[0].Move != b.node.order.move || as[0].Move.Epoch != answer.Begins {
 			t.Fatalf("Adjust %d tells of %+v, accepted was %+v", told, as[0].Move, answer)
 		}
 		b.moves(f, as[0].Move)
-		for _, first = range of[Steer](b.after(b.node.lead.pollAt - b.now - 1)) { // the epoch is between two rounds
+		for _, first = range of[*Steer](b.after(b.node.lead.pollAt - b.now - 1)) { // the epoch is between two rounds
 			if b.node.lineage == 77 {
 				break
 			}
@@ -186,7 +186,7 @@ func TestSlaveCarriesOut(t *testing.T) {
 		if n := count[Step](effects); n != test.steps || b.node.Status().Lineage != 100 || b.node.Status().State == StatePanic {
 			t.Errorf("%s: %d steps, %+v", name, n, b.node.Status())
 		}
-		if s := of[Steer](effects); s[len(s)-1].Phase < int64(999*time.Hour) && test.steps == 0 {
+		if s := of[*Steer](effects); s[len(s)-1].Phase < int64(999*time.Hour) && test.steps == 0 {
 			t.Errorf("%s: steered by %+v", name, s[len(s)-1])
 		}
 	}

@@ -107,12 +107,12 @@ func newAttacker(w *World) *attacker {
 }
 
 // hear records a datagram.
-func (a *attacker) hear(from *Host, s node.Send) {
-	r := recorded{data: s.Data, at: a.world.now, over: a.world.now + a.world.plan.inFlight(), from: int32(from.index), to: All}
+func (a *attacker) hear(from *Host, s *node.Send, data []byte) {
+	r := recorded{data: data, at: a.world.now, over: a.world.now + a.world.plan.inFlight(), from: int32(from.index), to: All}
 	if !s.Group {
 		r.to = int32(a.world.index(s.To))
 	}
-	if a.latest.learn(s.Data) == netproto.KindCandidate {
+	if a.latest.learn(data) == netproto.KindCandidate {
 		r.over += int64(openFor)
 	}
 	if len(a.book) < bookLimit {
@@ -233,7 +233,7 @@ func (a *attacker) deliver(class Hostility, r *recorded, to *Host, data []byte, 
 }
 
 // strike gives a host's node a hostile packet and counts what becomes of it.
-func (a *attacker) strike(class Hostility, h *Host, at node.Moment, p node.Packet) error {
+func (a *attacker) strike(class Hostility, h *Host, at node.Moment, p *node.Packet) error {
 	before := h.Node.Dropped()
 	effects := h.Node.Handle(at, p)
 	t := &a.tally[class]

@@ -115,8 +115,8 @@ func TestFloodsTakeNoMemory(t *testing.T) {
 // sealedLimit (bytes) is far more than the 3 to 9 KB by which the heap of five nodes with a key grew, and half a byte for each hostile packet.
 const sealedLimit = 128 << 10
 
-// peersLimit (bytes) is what a full table of 4,096 peers takes (daemon/node, maxPeers).
-const peersLimit = 5 << 20
+// peersLimit (bytes) is what a full table of 16,384 peers takes (max_members).
+const peersLimit = 20 << 20
 
 // A whole day is recorded, and all of it comes again after every host has started anew. MEANTIME_LONG=1 takes the day; without it it is
 // an hour.

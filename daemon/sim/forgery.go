@@ -81,7 +81,7 @@ func (a *attacker) packet(group uint32) []byte {
 	case netproto.KindPoll:
 		p := netproto.Poll{
 			Nonce: nonce, Interval: 1_000_000, Window: 1 + uint32(dice.IntN(500_000)), Slots: 1, Members: 1, Priority: 255,
-			Phase: netproto.PhaseKeeping,
+			Phase: netproto.PhaseKeeping, Turns: uint16(dice.IntN(3)),
 		}
 		return p.Append(nil, h)
 	case netproto.KindReply:

@@ -135,7 +135,7 @@ func (w *World) inject(packet []byte) {
 // sane checks what the nodes say of themselves.
 func (w *World) sane(t *testing.T) {
 	t.Helper()
-	const mostMembers = 4096 + 1 // daemon/node, maxPeers and itself
+	mostMembers := w.plan.Node.MaxMembers
 	for i, h := range w.hosts {
 		if h.Node == nil {
 			continue

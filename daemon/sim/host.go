@@ -161,15 +161,17 @@ func (h *Host) do(e node.Effect) error {
 	if w.told != nil {
 		w.told(h, e)
 	}
-	switch e.(type) {
-	case node.Send, node.Note:
+	switch e := e.(type) {
+	case *node.Send, node.Note:
+	case *node.Steer: // the node's: what is kept of it is a copy
+		w.did(h, *e)
 	default:
 		w.did(h, e)
 	}
 	switch e := e.(type) {
-	case node.Send:
+	case *node.Send:
 		return w.send(h, e)
-	case node.Steer:
+	case *node.Steer:
 		w.judge.steered(h, e)
 		h.frequency = e.Frequency
 		return h.Clock.Steer(sysclock.Steering{Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew})

@@ -105,7 +105,7 @@ func (j *judge) stepped(h *Host, s node.Step) {
 func (j *judge) woke(h *Host) { j.hosts[h.index].woken = true }
 
 // steered checks what the clock is asked for; watch checks what it does.
-func (j *judge) steered(h *Host, s node.Steer) {
+func (j *judge) steered(h *Host, s *node.Steer) {
 	if math.Abs(s.Frequency) > kernelFrequency || s.MaxSlew > j.world.plan.Node.MaxSlew || math.IsNaN(s.Frequency) {
 		j.fail(RateLimit, h.index, "steered at %+.3f ppm with a slew of %.3f ppm", s.Frequency/ppm, s.MaxSlew/ppm)
 	}

@@ -45,7 +45,7 @@ func misled() map[string]func() (Plan, Limits) {
 		Agreement: func() (Plan, Limits) { // a clock that does not do what it is told
 			p := minutes(1, 40, -35, 15, -20)
 			p.Members[1].Meddle = func(effects []node.Effect) []node.Effect {
-				return slices.DeleteFunc(effects, func(e node.Effect) bool { _, is := e.(node.Steer); return is })
+				return slices.DeleteFunc(effects, func(e node.Effect) bool { _, is := e.(*node.Steer); return is })
 			}
 			return p, Limits{Max: 100 * time.Microsecond, Settle: time.Minute}
 		},
@@ -57,7 +57,7 @@ func misled() map[string]func() (Plan, Limits) {
 				p.Members[i].Meddle = func(effects []node.Effect) []node.Effect {
 					calls++
 					for j, e := range effects {
-						if s, is := e.(node.Steer); is && calls > 1500 {
+						if s, is := e.(*node.Steer); is && calls > 1500 {
 							s.Frequency += 5e-6
 							effects[j] = s
 						}
@@ -95,7 +95,7 @@ func faulty() map[string]func() (Plan, Limits) {
 		},
 		RateLimit: func() (Plan, Limits) {
 			p := quiet()
-			p.Members[1].Meddle = addOnce(200, node.Steer{Phase: 1e7, MaxSlew: 0.01})
+			p.Members[1].Meddle = addOnce(200, &node.Steer{Phase: 1e7, MaxSlew: 0.01})
 			return p, Limits{}
 		},
 		Refusal: func() (Plan, Limits) { return quiet(), Limits{Refuses: true} },

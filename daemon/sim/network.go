@@ -2,6 +2,7 @@ package sim
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"meantime/daemon/node"
@@ -39,18 +40,17 @@ func (w *World) wire() {
 func (w *World) link(from, to *Host) *link { return &w.links[from.index*len(w.hosts)+to.index] }
 
 // send lets a packet depart a moment from now, tells the sender its stamp and brings a copy to each receiver.
-func (w *World) send(from *Host, s node.Send) error {
+func (w *World) send(from *Host, s *node.Send) error {
 	w.packets++
-	data := s.Data
+	data := slices.Clone(s.Data)
 	if from.member.Lie.Kind != Truth {
 		data = w.lie(from, data)
 	}
 	if from.member.Mangle != nil {
 		data = from.member.Mangle(data)
 	}
-	s.Data = data
 	if w.attacker != nil {
-		w.attacker.hear(from, s)
+		w.attacker.hear(from, s, data)
 	}
 	own := w.link(from, from)
 	departs := w.now + w.plan.Latency.draw(own.dice)
@@ -145,14 +145,14 @@ func (h *Host) take(e *event) error {
 	}
 	if e.token != 0 {
 		w.input(h, departed, e.token, stamp, nil)
-		return h.perform(h.Node.Handle(at, node.Sent{Token: e.token, Iface: 1, Stamp: stamp, Kernel: e.kernel}))
+		return h.perform(h.Node.Handle(at, &node.Sent{Token: e.token, Iface: 1, Stamp: stamp, Kernel: e.kernel}))
 	}
 	data := e.data
 	if h.member.Hear != nil {
 		data = h.member.Hear(data)
 	}
 	w.input(h, arrives, uint64(e.from), stamp, data)
-	packet := node.Packet{Data: data, From: w.source(e.from), Iface: 1, ToGroup: e.group, Stamp: stamp, Kernel: e.kernel}
+	packet := &node.Packet{Data: data, From: w.source(e.from), Iface: 1, ToGroup: e.group, Stamp: stamp, Kernel: e.kernel}
 	if e.foe {
 		return w.attacker.strike(e.class, h, at, packet)
 	}

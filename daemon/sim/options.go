@@ -199,7 +199,8 @@ func even(rng *rand.Rand) float64 { return 2*rng.Float64() - 1 }
 func nodeConfig(poll time.Duration, maxSlew float64) node.Config {
 	return node.Config{
 		Group: netproto.GroupID("meantime"), Priority: 100, Interval: poll, MaxSkew: time.Hour, FoundWait: 10 * time.Second,
-		MayStep: true, MaxSlew: maxSlew, Release: Epoch - int64(365*24*time.Hour),
+		FullRoundsTo: 1000, MaxMembers: 16384, MayStep: true, MaxSlew: maxSlew,
+		Release: Epoch - int64(365*24*time.Hour),
 	}
 }
 

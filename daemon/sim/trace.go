@@ -53,10 +53,10 @@ func (w *World) input(h *Host, what happening, number uint64, stamp int64, data 
 // effect folds an effect into the trace.
 func (w *World) effect(h *Host, e node.Effect) {
 	switch e := e.(type) {
-	case node.Send:
+	case *node.Send:
 		w.hash.word(e.Token)
 		w.hash.bytes(e.Data)
-	case node.Steer:
+	case *node.Steer:
 		w.hash.word(math.Float64bits(e.Frequency))
 		w.hash.word(uint64(e.Phase))
 	case node.Step:
@@ -101,13 +101,13 @@ func inputText(what happening, number uint64, stamp int64, data []byte) string {
 
 func effectText(e node.Effect) string {
 	switch e := e.(type) {
-	case node.Send:
+	case *node.Send:
 		to := "group"
 		if !e.Group {
 			to = e.To.Addr().String()
 		}
 		return fmt.Sprintf("send token %d to %s: %s", e.Token, to, packetText(e.Data))
-	case node.Steer:
+	case *node.Steer:
 		return fmt.Sprintf("steer %+.6f ppm, phase %v", e.Frequency/ppm, time.Duration(e.Phase))
 	case node.Step:
 		return fmt.Sprintf("step %v", time.Duration(e.Delta))

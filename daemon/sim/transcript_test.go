@@ -113,7 +113,7 @@ func (t *teller) effect(h *Host, e node.Effect) {
 	}
 	line := ""
 	switch e := e.(type) {
-	case node.Send:
+	case *node.Send:
 		to := "all"
 		if !e.Group {
 			to = t.name(netproto.ID(0), t.world.index(e.To))

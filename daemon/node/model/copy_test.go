@@ -47,6 +47,10 @@ func (c copier) part(v reflect.Value) {
 	if !points(v.Type()) {
 		return
 	}
+	if v.Type().Name() == "outbox" { // a copy has wanted nothing yet
+		v.SetZero()
+		return
+	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for _, i := range pointing(v.Type()) {
@@ -82,7 +86,7 @@ func writable(v reflect.Value) reflect.Value {
 
 // shared are the types of what may stay common to a node and its copy: nothing in them ever changes, or nothing that matters.
 var shared = map[reflect.Type]bool{
-	reflect.TypeFor[netip.AddrPort](): true, reflect.TypeFor[node.Config](): true, reflect.TypeFor[[]node.Effect](): true,
+	reflect.TypeFor[netip.AddrPort](): true, reflect.TypeFor[node.Config](): true,
 }
 
 // points says whether there is something behind values of a type that a copy must not share.

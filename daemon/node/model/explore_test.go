@@ -65,7 +65,7 @@ func (x *explorer) bring(w *world, i int, r *record) {
 		return
 	}
 	proves, before := w.proves(i, r), m.view
-	effects := x.give(w, i, node.Packet{
+	effects := x.give(w, i, &node.Packet{
 		Data: r.data, From: address(r.from), Iface: 1, ToGroup: r.to < 0, Stamp: m.moment(w.now).Wall, Kernel: true,
 	}, r)
 	m.brought[r.index/64] |= 1 << (r.index % 64)

@@ -160,7 +160,7 @@ func (w *world) judgeHearsay(i int, r *record, before view, effects []node.Effec
 func differ(r *record, want, got view, effects []node.Effect) error {
 	for _, e := range effects {
 		switch e.(type) {
-		case node.Step, node.NewTerm, node.NewID, node.Steer, node.Synchronised:
+		case node.Step, node.NewTerm, node.NewID, *node.Steer, node.Synchronised:
 			return fmt.Errorf("a %v, which is hearsay, had the effect %T", r.header.Kind, e)
 		}
 	}

@@ -215,12 +215,13 @@ func (m *member) forget(i int) {
 func (r *rules) give(w *world, i int, in node.Input, cause *record) []node.Effect {
 	m := &w.members[i]
 	m.node = clone(m.node)
-	effects := r.handle(w, i, in)
+	effects := slices.Clone(r.handle(w, i, in)) // the node uses its own again
+	var sent []uint64
 	for _, e := range effects {
 		switch e := e.(type) {
-		case node.Send:
+		case *node.Send:
 			r.send(w, i, e, cause)
-			r.handle(w, i, node.Sent{Token: e.Token, Iface: 1, Stamp: m.moment(w.now).Wall, Kernel: true})
+			sent = append(sent, e.Token)
 		case node.Step:
 			m.wall += time.Duration(e.Delta)
 		case node.Synchronised:
@@ -235,6 +236,9 @@ func (r *rules) give(w *world, i int, in node.Input, cause *record) []node.Effec
 			}
 		}
 	}
+	for _, token := range sent {
+		r.handle(w, i, &node.Sent{Token: token, Iface: 1, Stamp: m.moment(w.now).Wall, Kernel: true})
+	}
 	m.look()
 	return effects
 }
@@ -245,14 +249,14 @@ func (r *rules) handle(w *world, i int, in node.Input) []node.Effect {
 }
 
 // send puts a packet into the log and on its way.
-func (r *rules) send(w *world, i int, s node.Send, cause *record) {
+func (r *rules) send(w *world, i int, s *node.Send, cause *record) {
 	m := &w.members[i]
 	h, body, err := r.ring.Open(s.Data)
 	if err != nil {
 		panic(err)
 	}
 	rec := &record{
-		index: len(w.log), from: i, life: m.life, at: w.now, to: -1, data: s.Data, header: h, cause: cause, round: m.poll,
+		index: len(w.log), from: i, life: m.life, at: w.now, to: -1, data: slices.Clone(s.Data), header: h, cause: cause, round: m.poll,
 	}
 	switch h.Kind {
 	case netproto.KindPoll:
@@ -274,7 +278,7 @@ func (r *rules) send(w *world, i int, s node.Send, cause *record) {
 		}
 	}
 	rec.name.add(uint64(i))
-	rec.name.value(reflect.ValueOf(s.Data))
+	rec.name.value(reflect.ValueOf(rec.data))
 	if len(w.log) == remembered {
 		panic("a path of so many packets: raise remembered")
 	}
