@@ -30,18 +30,20 @@ type crowd struct {
 	rounds chan<- Round
 	synced int
 
-	poll     received       // the one that is being handed out
-	polled   int            // to so many
-	data     []byte         // of it
-	closeAt  int64          // true time (ns) when the round ends
-	awaiting [1 << 12]stamp // of what was sent, by the wire's numbers
+	poll     received         // the one that is being handed out
+	polled   int              // to so many
+	data     []byte           // of it
+	closeAt  int64            // true time (ns) when the round ends
+	awaiting [1 << 12]awaited // of what was sent, by the wire's numbers
 	entries  [netproto.MaxEntries]netproto.Entry
 	offsets  []int64
+	in       node.Packet // the input under way
+	stamp    node.Sent
 	notes    map[string]int // what nodes warned of
 }
 
-// stamp is a datagram whose stamp is to come.
-type stamp struct {
+// awaited is a datagram whose stamp is to come.
+type awaited struct {
 	number uint32
 	slave  int32 // −1: it has come
 	token  uint64
@@ -229,7 +231,8 @@ func (c *crowd) stamped(number uint32, at int64) error {
 	}
 	s := &c.slaves[a.slave]
 	a.slave = -1
-	return c.handle(s, node.Sent{Token: a.token, Iface: c.wire.iface, Stamp: s.clock.FromHost(at), Kernel: true})
+	c.stamp = node.Sent{Token: a.token, Iface: c.wire.iface, Stamp: s.clock.FromHost(at), Kernel: true}
+	return c.handle(s, &c.stamp)
 }
 
 // unicast takes an Ack, or whatever else is for one slave, to whom it belongs. Its echo says who that is.
@@ -288,9 +291,10 @@ func (c *crowd) multicast(p received) error {
 
 // packet hands a datagram to a slave.
 func (c *crowd) packet(s *slave, p received, toGroup bool) error {
-	return c.handle(s, node.Packet{
+	c.in = node.Packet{
 		Data: p.data, From: p.from, Iface: c.wire.iface, ToGroup: toGroup, Stamp: s.clock.FromHost(p.stamp), Kernel: p.stamp != 0,
-	})
+	}
+	return c.handle(s, &c.in)
 }
 
 // handle gives a slave an input and carries out what it wants.
@@ -317,9 +321,9 @@ func (c *crowd) handle(s *slave, in node.Input) error {
 // do carries out one effect.
 func (c *crowd) do(s *slave, e node.Effect) error {
 	switch e := e.(type) {
-	case node.Send:
-		return c.send(s, &e)
-	case node.Steer:
+	case *node.Send:
+		return c.send(s, e)
+	case *node.Steer:
 		return s.clock.Steer(sysclock.Steering{Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew})
 	case node.Step:
 		return s.clock.Step(e.Delta)
@@ -355,7 +359,7 @@ func (c *crowd) send(s *slave, e *node.Send) error {
 		c.notes[err.Error()]++
 		return nil
 	}
-	c.awaiting[number%uint32(len(c.awaiting))] = stamp{number: number, slave: int32(s.number), token: e.Token}
+	c.awaiting[number%uint32(len(c.awaiting))] = awaited{number: number, slave: int32(s.number), token: e.Token}
 	c.census.replied(s.number, h.Seq, reply, sent)
 	return nil
 }

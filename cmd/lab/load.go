@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -285,8 +284,4 @@ func (r *LoadResult) table(w io.Writer) error {
 	b.WriteByte('\n')
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-func plotLoads(path string, results []*LoadResult) error {
-	return os.WriteFile(path, nil, 0o644)
 }
