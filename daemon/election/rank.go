@@ -24,16 +24,14 @@ func Compare(a, b Candidate) int {
 	)
 }
 
-// Succession returns the ids of the first n candidates that may be master, best first. The slice given is reordered.
-func Succession(candidates []Candidate, n int) []uint64 {
-	slices.SortFunc(candidates, Compare)
-	var ids []uint64
-	for _, c := range candidates {
-		if c.Priority > 0 && len(ids) < n {
-			ids = append(ids, c.ID)
-		}
+// Enter puts a candidate into a line of succession of cap(line) places, best first. There is no place for who may never be master, nor for
+// who ranks behind all that are taken.
+func Enter(line []Candidate, c Candidate) []Candidate {
+	at, _ := slices.BinarySearchFunc(line, c, Compare)
+	if c.Priority == 0 || at == cap(line) {
+		return line
 	}
-	return ids
+	return slices.Insert(line[:min(len(line), cap(line)-1)], at, c)
 }
 
 func compareBool(a, b bool) int {

@@ -58,14 +58,26 @@ func TestCompareIsATotalOrder(t *testing.T) {
 	})
 }
 
+// succession is the ids of the first n of a line that candidates enter one after the other.
+func succession(candidates []Candidate, n int) (ids []uint64) {
+	line := make([]Candidate, 0, n)
+	for _, c := range candidates {
+		line = Enter(line, c)
+	}
+	for _, c := range line {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
 // PROTOCOL.md 9.1 and 9.6.
 func TestSuccessionLeavesOutWhoMayNever(t *testing.T) {
-	got := Succession([]Candidate{{ID: 1, Priority: 0}, {ID: 2, Priority: 7}, {ID: 3, Priority: 9}, {ID: 4, Priority: 8}}, 2)
+	got := succession([]Candidate{{ID: 1, Priority: 0}, {ID: 2, Priority: 7}, {ID: 3, Priority: 9}, {ID: 4, Priority: 8}}, 2)
 	if want := []uint64{3, 4}; !slices.Equal(got, want) {
-		t.Errorf("Succession = %v, want %v", got, want)
+		t.Errorf("the line is %v, want %v", got, want)
 	}
-	if got := Succession([]Candidate{{ID: 1}, {ID: 2, Voter: true}}, 3); got != nil {
-		t.Errorf("Succession among those that may never be master = %v", got)
+	if got := succession([]Candidate{{ID: 1}, {ID: 2, Voter: true}}, 3); got != nil {
+		t.Errorf("the line of those that may never be master is %v", got)
 	}
 }
 
@@ -81,8 +93,8 @@ func TestSuccessionTakesTheBest(t *testing.T) {
 			want = append(want, next.ID)
 			left = slices.DeleteFunc(left, func(c Candidate) bool { return c == next })
 		}
-		if got := Succession(rapid.Permutation(candidates).Draw(t, "order"), n); !slices.Equal(got, want) {
-			t.Fatalf("Succession(%+v, %d) = %v, want %v", candidates, n, got, want)
+		if got := succession(rapid.Permutation(candidates).Draw(t, "order"), n); !slices.Equal(got, want) {
+			t.Fatalf("the line of %+v, %d places, is %v, want %v", candidates, n, got, want)
 		}
 	})
 }

@@ -57,12 +57,13 @@ func (n *Node) middle(c conclusion) (raw, bound int64) {
 // announce tells the members their deltas, each under a key that it holds: one key for all, but for a change of keys.
 func (n *Node) announce(c conclusion) {
 	for _, key := range n.cfg.Ring.IDs() {
-		var entries []netproto.Entry
+		entries := n.lead.room.entries[:0]
 		for i, p := range c.peers {
 			if n.keyFor(p) == key {
 				entries = append(entries, n.lead.entry(c, i))
 			}
 		}
+		n.lead.room.entries = entries
 		n.adjust(entries, key)
 	}
 }
@@ -112,15 +113,15 @@ func saturate(ns int64) uint32 { return uint32(min(max(ns, 0), math.MaxUint32)) 
 
 // successors names who may hold the office next.
 func (n *Node) successors() (ids [netproto.Successors]netproto.ID) {
-	var candidates []election.Candidate
+	line := make([]election.Candidate, 0, netproto.Successors)
 	for _, p := range n.lead.peers {
 		able := p.flags&netproto.FlagNeverMaster == 0 && n.trusted(p.id)
 		if able && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) {
-			candidates = append(candidates, p.rank())
+			line = election.Enter(line, p.rank())
 		}
 	}
-	for i, id := range election.Succession(candidates, netproto.Successors) {
-		ids[i] = netproto.ID(id)
+	for i, c := range line {
+		ids[i] = netproto.ID(c.ID)
 	}
 	return ids
 }

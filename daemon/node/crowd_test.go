@@ -11,7 +11,7 @@ import (
 )
 
 // crowd is a master under test with as many slaves as one likes, which allocate nothing: their clocks are right, they have been told LAN time,
-// and each has a rate and a wait of its own. All that is measured is the master's.
+// and each has a rate of its own. All that is measured is the master's.
 type crowd struct {
 	tb      testing.TB
 	node    *Node
@@ -31,7 +31,6 @@ type crowd struct {
 type extra struct {
 	id      netproto.ID
 	rate    netproto.Rate
-	wait    time.Duration // there and back, beside the wire
 	addr    netip.AddrPort
 	nonce   netproto.Nonce
 	earlier netproto.Earlier // the exchange before
@@ -59,7 +58,6 @@ func newCrowd(tb testing.TB, size int, key byte) *crowd {
 	for i := range size {
 		c.members = append(c.members, extra{
 			id: netproto.ID(rng.Uint64() | 2), rate: netproto.RateOf(20e-6 * rng.NormFloat64()),
-			wait: time.Duration(20e3 * rng.ExpFloat64()),
 			addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 10526),
 		})
 	}
@@ -118,7 +116,6 @@ func (c *crowd) ask() {
 
 // speak gives the master all that a slave has to say in a round.
 func (c *crowd) speak(m *extra) {
-	c.now += 10 * time.Microsecond
 	m.again = true
 	for repeat := uint8(0); m.again; repeat++ {
 		c.write(m, repeat)
@@ -136,7 +133,7 @@ func (c *crowd) write(m *extra, repeat uint8) {
 	h := netproto.Header{
 		Group: group, Sender: m.id, Start: 7, Seq: c.poll.Seq, Lineage: c.poll.Lineage, Term: c.poll.Term, Flags: flags,
 	}
-	t2 := netproto.Stamp(wallStart + int64(c.polled+wire+m.wait/2))
+	t2 := netproto.Stamp(wallStart + int64(c.polled+wire))
 	t3 := netproto.Stamp(wallStart + int64(c.now))
 	r := netproto.Reply{
 		Echo: c.body.Nonce, Nonce: m.nonce, T2: t2, T3: t3, Rate: m.rate, Bound: 5000, Priority: 100, Pace: 500_000,
@@ -152,7 +149,7 @@ func (c *crowd) write(m *extra, repeat uint8) {
 
 // hear gives the master the reply that was written, and the slave the answer.
 func (c *crowd) hear(m *extra) {
-	c.now += wire + m.wait/2
+	c.now += c.step()
 	c.packet = Packet{Data: c.data, From: m.addr, Iface: 1, Stamp: wallStart + int64(c.now), Kernel: true}
 	m.again = false
 	var token uint64
@@ -165,11 +162,17 @@ func (c *crowd) hear(m *extra) {
 			m.again, token = h.Flags&netproto.FlagAgain != 0, s.Token
 		}
 	}
-	m.earlier.T6 = netproto.Stamp(wallStart + int64(c.now+wire+m.wait/2))
 	if token != 0 {
 		c.stamp = Sent{Token: token, Iface: 1, Stamp: wallStart + int64(c.now), Kernel: true}
 		c.node.Handle(c.moment(), &c.stamp)
 	}
+	c.now += c.step()
+	m.earlier.T6 = netproto.Stamp(wallStart + int64(c.now))
+}
+
+// step is how long a packet is under way: so short that a round's fit into any window.
+func (c *crowd) step() time.Duration {
+	return min(wire, leastWindow/time.Duration(8*len(c.members)))
 }
 
 // close has the master end its round.

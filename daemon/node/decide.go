@@ -108,17 +108,21 @@ func (l *leader) missing() bool {
 // majority is the lineage that most of the voters heard belong to; ties go to the lower number. It is 0 where they are not more than
 // a third of all that are here: fewer may be liars, and must not decide what time it is.
 func (l *leader) majority() uint64 {
-	var best uint64
-	most := 0
+	var votes []uint64
 	for _, p := range l.peers {
-		votes := 0
-		for _, q := range l.peers {
-			if q.votesIn(p.lineage) {
-				votes++
-			}
+		if p.votesIn(p.lineage) {
+			votes = append(votes, p.lineage)
 		}
-		if votes > most || votes == most && votes > 0 && p.lineage < best {
-			best, most = p.lineage, votes
+	}
+	slices.Sort(votes)
+	var best uint64
+	most, count := 0, 0
+	for i, lineage := range votes {
+		if count++; i > 0 && lineage != votes[i-1] {
+			count = 1
+		}
+		if count > most {
+			best, most = lineage, count
 		}
 	}
 	if 3*most <= len(l.peers)+1 {
@@ -148,11 +152,13 @@ func (n *Node) resume() {
 
 // measured lists the peers that have a sample this round, with the samples.
 func (l *leader) measured() (peers []*peer, samples []berkeley.Sample) {
+	peers, samples = l.room.peers[:0], l.room.samples[:0]
 	for _, p := range l.peers {
 		if s, ok := p.filter.Best(); ok && p.heard {
 			peers, samples = append(peers, p), append(samples, s)
 		}
 	}
+	l.room.peers, l.room.samples = peers, samples
 	return peers, samples
 }
 
@@ -197,7 +203,7 @@ func (n *Node) keep() {
 	n.speakUp(peers)
 	l.group = n.following(peers)
 	b := n.ballot(peers, samples)
-	mean, ok := b.count(l.resuming == 0 && n.following(l.peers) <= 2)
+	mean, ok := b.count(&l.room.keeper, l.resuming == 0 && n.following(l.peers) <= 2)
 	l.jumped = max(0, l.jumped-1)
 	n.review(b, mean, !ok, peers, samples)
 	if !ok {
@@ -277,7 +283,9 @@ type ballot struct {
 // ballot collects the readings that count. A voter whose sample waited in a queue, or says so, is heard, but not counted,
 // unless that would silence half of the voters.
 func (n *Node) ballot(peers []*peer, samples []berkeley.Sample) ballot {
-	all, quick := ballot{}, ballot{}
+	all, quick := &n.lead.room.all, &n.lead.room.quick
+	all.empty()
+	quick.empty()
 	limit, median := n.toleranceLimit(peers), n.medianBound(peers, samples)
 	if n.voter() {
 		own := berkeley.Reading{Bound: min(n.servo.Bound(n.at.Raw), limit)}
@@ -295,10 +303,12 @@ func (n *Node) ballot(peers []*peer, samples []berkeley.Sample) ballot {
 		}
 	}
 	if 2*len(quick.readings) <= len(all.readings) {
-		return all
+		return *all
 	}
-	return quick
+	return *quick
 }
+
+func (b *ballot) empty() { b.readings, b.who, b.jumped = b.readings[:0], b.who[:0], b.jumped[:0] }
 
 func (b *ballot) add(r berkeley.Reading, who int, jumped bool) {
 	b.readings = append(b.readings, r)
@@ -309,13 +319,13 @@ func (b *ballot) add(r berkeley.Reading, who int, jumped bool) {
 // medianBound is the median (the lower of two) of the voters' sample bounds (ns). A slave can make its own delay look long, so that its
 // interval holds everybody's: what counts as narrow is not its word alone.
 func (n *Node) medianBound(peers []*peer, samples []berkeley.Sample) int64 {
-	var bounds []int64
+	bounds := n.lead.room.numbers[:0]
 	for i, p := range peers {
 		if n.votes(p) {
 			bounds = append(bounds, samples[i].Bound)
 		}
 	}
-	if len(bounds) == 0 {
+	if n.lead.room.numbers = bounds; len(bounds) == 0 {
 		return 0
 	}
 	slices.Sort(bounds)
@@ -333,7 +343,7 @@ func (n *Node) votes(p *peer) bool {
 // were not fitted yet may part within a round.
 func (n *Node) toleranceLimit(peers []*peer) int64 {
 	most := max(int64(time.Millisecond), int64(looseSkew*float64(n.lead.interval)))
-	var words []int64
+	words := n.lead.room.numbers[:0]
 	if n.voter() {
 		words = append(words, n.servo.Bound(n.at.Raw))
 	}
@@ -342,7 +352,7 @@ func (n *Node) toleranceLimit(peers []*peer) int64 {
 			words = append(words, p.bound)
 		}
 	}
-	if len(words) == 0 {
+	if n.lead.room.numbers = words; len(words) == 0 {
 		return most
 	}
 	slices.Sort(words)
@@ -352,11 +362,11 @@ func (n *Node) toleranceLimit(peers []*peer) int64 {
 // count takes the mean of the ballot. Of two voters that part, the one that saw itself jump is left out, else the one that is not
 // master.
 // Only where two are all that vote: two of five that are heard, one of them a new master that has not heard the others yet, decide nothing.
-func (b ballot) count(pair bool) (berkeley.Mean, bool) {
+func (b ballot) count(k *berkeley.Keeper, pair bool) (berkeley.Mean, bool) {
 	if len(b.readings) == 0 {
 		return berkeley.Mean{}, false
 	}
-	mean, ok := berkeley.Keep(b.readings)
+	mean, ok := k.Keep(b.readings)
 	if !ok && pair && len(b.readings) == 2 && b.who[0] < 0 {
 		if b.jumped[0] && !b.jumped[1] {
 			return berkeley.Mean{In: []bool{false, true}, Count: 1, Offset: b.readings[1].Offset}, true

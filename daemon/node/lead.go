@@ -38,6 +38,7 @@ type leader struct {
 	term    uint64
 	lineage uint64 // of the LAN that is kept, 0 while gathering
 	peers   table
+	room    room
 
 	interval time.Duration // from poll to poll, at present
 	calm     int           // consecutive rounds in which nothing was the matter, at this interval
@@ -180,12 +181,9 @@ func (n *Node) leadSent(s Sent) {
 		l.departed = append(l.departed, departure{s.Iface, raw, s.Kernel})
 		return
 	}
-	for _, p := range l.peers {
-		if p.token == s.Token {
-			p.t5 = raw
-			p.kernel = withFlag(p.kernel, netproto.FlagKernelTX, s.Kernel)
-			return
-		}
+	if p := l.room.acked.find(s.Token); p != nil {
+		p.t5 = raw
+		p.kernel = withFlag(p.kernel, netproto.FlagKernelTX, s.Kernel)
 	}
 }
 
@@ -406,6 +404,7 @@ func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	p.kernel &^= netproto.FlagKernelTX
 	n.seen.Acks++
 	p.token = n.send(Send{Data: a.Append(n.paper(), h), To: in.From, Iface: in.Iface}, to.KeyID)
+	n.lead.room.acked.add(p, len(n.lead.peers))
 }
 
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.
