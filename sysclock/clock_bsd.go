@@ -51,7 +51,7 @@ func (bsdCalls) setTime(us int64) error {
 	return nil
 }
 
-func (bsdCalls) read() (Reading, error) { return readHost() }
+func (bsdCalls) read() (Reading, error) { return readHost(narrowEnough) }
 
 // explain names a refused call, its errno and what it means.
 func explain(call string, err error) error {
@@ -67,11 +67,11 @@ func explain(call string, err error) error {
 }
 
 // readHost pairs the system's nearest thing to a raw oscillator (rawClock) with CLOCK_REALTIME.
-func readHost() (Reading, error) {
+func readHost(enough int64) (Reading, error) {
 	return narrowest(
 		func() (int64, error) { return gettime(rawClock) },
 		func() (int64, error) { return gettime(unix.CLOCK_REALTIME) },
-		brackets, narrowEnough)
+		brackets, enough)
 }
 
 // gettime reads one clock in ns.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -77,7 +78,7 @@ func unitMode(status int32) uint32 {
 
 // Read pairs CLOCK_MONOTONIC_RAW and CLOCK_REALTIME.
 func (c *linuxClock) Read() (Reading, error) {
-	r, err := readBracket(c.habit.enough())
+	r, err := readHost(c.habit.enough())
 	if err == nil {
 		c.habit.saw(r.Width)
 		c.sleep.saw(r)
@@ -88,20 +89,19 @@ func (c *linuxClock) Read() (Reading, error) {
 // ReadRaw reads CLOCK_MONOTONIC_RAW.
 func (c *linuxClock) ReadRaw() (int64, error) { return gettime(unix.CLOCK_MONOTONIC_RAW) }
 
-func readHost() (Reading, error) { return readBracket(narrowEnough) }
-
-func readBracket(enough int64) (Reading, error) {
+func readHost(enough int64) (Reading, error) {
 	return narrowest(
 		func() (int64, error) { return gettime(unix.CLOCK_MONOTONIC_RAW) },
 		func() (int64, error) { return gettime(unix.CLOCK_REALTIME) },
 		brackets, enough)
 }
 
-// gettime reads one clock in ns. On 32-bit machines the seconds end in 2038.
+// gettime reads one clock in ns. On 32-bit machines the seconds end in 2038. It waits for nothing, so the scheduler is not told of it: that
+// would wake Go's monitor thread each time the process comes out of idleness.
 func gettime(id int32) (int64, error) {
 	var ts unix.Timespec
-	if err := unix.ClockGettime(id, &ts); err != nil {
-		return 0, fmt.Errorf("clock_gettime(%d): %w", id, err)
+	if _, _, errno := unix.RawSyscall(unix.SYS_CLOCK_GETTIME, uintptr(id), uintptr(unsafe.Pointer(&ts)), 0); errno != 0 {
+		return 0, fmt.Errorf("clock_gettime(%d): %w", id, errno)
 	}
 	return ts.Nano(), nil
 }

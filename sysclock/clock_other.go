@@ -17,7 +17,7 @@ func Open() (Clock, error) {
 }
 
 // readHost reads both scales at once: time.Now carries a wall and a monotonic reading of the same instant.
-func readHost() (Reading, error) {
+func readHost(int64) (Reading, error) {
 	now := time.Now()
 	return Reading{Raw: int64(now.Sub(started)), Wall: now.UnixNano()}, nil
 }

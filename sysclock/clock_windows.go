@@ -109,7 +109,7 @@ func privilegeOn(token windows.Token, luid windows.LUID) (bool, error) {
 // shared is the part that both interfaces have in common.
 type shared struct{}
 
-func (shared) read() (Reading, error) { return readHost() }
+func (shared) read() (Reading, error) { return readHost(narrowEnough) }
 
 func (shared) setTime(ms int64) error {
 	t := time.UnixMilli(ms).UTC()
@@ -178,7 +178,7 @@ func flag(b bool) uintptr {
 }
 
 // readHost pairs QueryPerformanceCounter with GetSystemTimePreciseAsFileTime.
-func readHost() (Reading, error) {
+func readHost(enough int64) (Reading, error) {
 	var hz uint64
 	if err := done("QueryPerformanceFrequency", procFrequency, uintptr(unsafe.Pointer(&hz))); err != nil {
 		return Reading{}, err
@@ -193,7 +193,7 @@ func readHost() (Reading, error) {
 		windows.GetSystemTimePreciseAsFileTime(&ft)
 		return ft.Nanoseconds(), nil
 	}
-	return narrowest(raw, wall, brackets, narrowEnough)
+	return narrowest(raw, wall, brackets, enough)
 }
 
 // systemPID is the process id of the kernel's own process on every Windows since XP.

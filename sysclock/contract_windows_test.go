@@ -26,7 +26,7 @@ func writesReal(t *testing.T, b *bed) {
 		return api.setAdjustment(value+5, false)
 	}
 	b.set = func(ns int64) error {
-		r, err := readHost()
+		r, err := readHost(narrowEnough)
 		if err != nil {
 			return err
 		}

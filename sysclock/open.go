@@ -5,7 +5,8 @@ import "errors"
 // Every operating system's file defines, with the same signatures:
 //
 //	Open() (Clock, error)          the real clock, after proving the right to set it without changing anything
-//	readHost() (Reading, error)    raw oscillator and wall clock together; needs no privilege
+//	readHost(enough int64) (Reading, error)    raw oscillator and wall clock together, enough (ns) apart or less, if that
+//	                               takes few tries; needs no privilege
 //	BootID() (string, error)       what names this boot of the operating system
 //	machine() (id, source string, err error)   see Oscillator
 //
@@ -76,12 +77,18 @@ type Host interface {
 }
 
 // HostClock returns the clocks of this machine, for reading only. It needs no privilege and changes nothing.
-func HostClock() Host { return hostClock{} }
+func HostClock() Host { return &hostClock{} }
 
-type hostClock struct{}
+type hostClock struct{ habit habit }
 
 // Read pairs the host's raw oscillator and wall clock.
-func (hostClock) Read() (Reading, error) { return readHost() }
+func (h *hostClock) Read() (Reading, error) {
+	r, err := readHost(h.habit.enough())
+	if err == nil {
+		h.habit.saw(r.Width)
+	}
+	return r, err
+}
 
 // errBadSteering refuses a Steering that no clock can obey.
 var errBadSteering = errors.New("steering refused")

@@ -83,6 +83,7 @@ func runNetns(t *testing.T) {
 		{"unusable interfaces", testUnusable},
 		{"21 interfaces", testManyInterfaces},
 		{"no stamps", testNoStamps},
+		{"watch", testWatch},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a, b := newNetns(t), newNetns(t)

@@ -42,18 +42,27 @@ type Change struct {
 	Err   error // an *InterfaceError with Left and Failed, else nil
 }
 
+// mostUnseen is how often Refresh passes without a look where the kernel tells of no change: a minute's worth, should it not tell of one.
+const mostUnseen = 20
+
 // Refresh looks at the host's interfaces again: it joins the group on new ones and on ones that were re-created,
-// leaves it on ones that are gone, and notes changed addresses. Call it every few seconds, and when the system tells
-// of a change. It returns what changed; its error means that the interfaces could not be read, and that nothing was
+// leaves it on ones that are gone, and notes changed addresses. Call it every few seconds: it costs little where the kernel tells that
+// nothing has changed. It returns what changed; its error means that the interfaces could not be read, and that nothing was
 // changed.
 func (c *Conn) Refresh() ([]Change, error) {
-	host, err := hostInterfaces(c.cfg.Interfaces)
-	if err != nil {
-		return nil, err
-	}
-	use, problems := c.group.choose(c.cfg.Interfaces, host)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !c.watch.changed() && len(c.failed) == 0 && c.unseen < mostUnseen {
+		c.unseen++
+		return nil, nil
+	}
+	host, err := hostInterfaces(c.cfg.Interfaces)
+	if err != nil {
+		c.unseen = mostUnseen
+		return nil, err
+	}
+	c.unseen = 0
+	use, problems := c.group.choose(c.cfg.Interfaces, host)
 	old := c.links.Load().joined
 	changes := c.leaveGone(old, use, host)
 	joined := make([]Interface, 0, len(use))

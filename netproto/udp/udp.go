@@ -98,6 +98,8 @@ type Conn struct {
 	control []byte                       // scratch for sending
 	hops    int                          // multicast hop limit now set on the unicast socket
 	failed  map[string]string            // problems already reported by Refresh, by interface
+	watch   watch
+	unseen  int // how often Refresh has not looked since it last did
 }
 
 // Listen opens the sockets and joins the group on the interfaces. It fails if that works on none; the error then holds
@@ -132,6 +134,8 @@ func Listen(cfg Config) (*Conn, error) {
 		return nil, joinErrors(problems)
 	}
 	c.links.Store(newLinks(joined, host))
+	c.watch.start()
+	c.unseen = mostUnseen
 	return c, nil
 }
 
@@ -217,7 +221,12 @@ func joinErrors(problems []*InterfaceError) error {
 // Close closes both sockets. Receive methods that wait then return net.ErrClosed, as do later ones. Further calls
 // do nothing.
 func (c *Conn) Close() (err error) {
-	c.close.Do(func() { err = errors.Join(c.shared.conn.Close(), c.own.conn.Close()) })
+	c.close.Do(func() {
+		err = errors.Join(c.shared.conn.Close(), c.own.conn.Close())
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.watch.stop()
+	})
 	return err
 }
 
