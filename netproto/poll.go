@@ -46,6 +46,12 @@ func ParsePoll(body []byte) (Poll, error) {
 	return p, nil
 }
 
+// Turn says whether the slave with a slot has its turn in a round of so many turns: whether its master Acks what it replies (PROTOCOL.md
+// 8.37). Both decide it by this.
+func Turn(turns, slot uint16, seq uint32) bool {
+	return turns < 2 || slot == NoSlot || (uint64(slot)+uint64(seq))%uint64(turns) == 0
+}
+
 // valid checks the ranges. The master is a member itself, so there is at least one.
 func (p *Poll) valid() bool {
 	return p.Nonce != 0 &&

@@ -46,6 +46,7 @@ func (n *Node) decide() {
 	} else {
 		n.keep()
 	}
+	l.settle()
 	l.forget(n)
 	l.setInterval(n)
 	l.resuming = max(0, l.resuming-1)

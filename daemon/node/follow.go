@@ -77,15 +77,16 @@ type session struct {
 	seq      uint32
 	key      uint32 // of the poll: the replies go out under it
 	poll     netproto.Nonce
+	turn     bool  // replies of this round are Acked: else one is enough
 	t2       int64 // raw: receipt of the poll
 	kernel   bool  // every receive stamp of this round is the kernel's
 	due      time.Duration
 	over     time.Duration // end of the window: a reply sent after that is not waited for
 	sent     [maxRepeats]sending
-	replies  int  // of this round, sent so far
-	acked    int  // how many of them stand up to the last that was answered
-	adjusted bool // this round's Adjust has been taken
-	epoch    int64
+	replies  int   // of this round, sent so far
+	acked    int   // how many of them stand up to the last that was answered
+	adjusted bool  // this round's Adjust has been taken
+	epoch    int64 // raw: sending of the first reply, as it was known then
 	earlier  netproto.Earlier
 	then     sending // the exchange that earlier tells of
 	t6then   int64   // raw
@@ -187,6 +188,7 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 	}
 	s.seq, s.key, s.poll, s.t2, s.kernel = h.Seq, h.KeyID, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
 	s.replies, s.acked, s.adjusted = 0, 0, false
+	s.turn = netproto.Turn(poll.Turns, s.slot, h.Seq)
 	s.due = n.at.Now + n.slot(s.slot, poll)
 	s.over = n.at.Now + time.Duration(poll.Window)*time.Microsecond + grace/2
 }
@@ -235,11 +237,11 @@ func (f *follower) meet(h netproto.Header) *session {
 	return s
 }
 
-// again says when a reply that nobody answers is to be sent once more: never for the last one, and never to a stranger, who may be
-// somebody that wants others flooded.
+// again says when a reply that nobody answers is to be sent once more: never for the last one, nor out of turn, and never to a
+// stranger, who may be somebody that wants others flooded.
 func (s *session) again(now time.Duration) time.Duration {
 	at := now + s.patience
-	if !s.verified || s.replies == maxRepeats || s.replies-s.acked >= maxTries || at > s.over {
+	if !s.verified || !s.turn || s.replies == maxRepeats || s.replies-s.acked >= maxTries || at > s.over {
 		return never
 	}
 	return at
@@ -445,13 +447,23 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	if a.Phase != netproto.PhaseKeeping {
 		return
 	}
-	if n.learn(a.Move, h.Lineage); n.order.known && s.epoch < n.order.raw && h.Lineage == n.lineage {
+	epoch := s.measured()
+	if n.learn(a.Move, h.Lineage); n.order.known && epoch < n.order.raw && h.Lineage == n.lineage {
 		return // it may have been measured before LAN time was set, or after
 	}
 	n.adopt(correction{
-		raw: s.epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
+		raw: epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
 		rotation: rotation{a.Rotation, s.id, s.start, h.Term}, founding: e.Standing == netproto.StandingFounder, pace: a.Pace,
 	})
+}
+
+// measured is the raw reading that the round's delta refers to. One reply alone is measured by when the poll came and when it went out, and
+// that gives the offset in the middle of the two, however far apart they are. More of them are exchanges of their own, all of one moment.
+func (s *session) measured() int64 {
+	if s.replies == 1 {
+		return s.t2 + (s.epoch-s.t2)/2
+	}
+	return s.epoch
 }
 
 // bearable says whether a delta may be taken: within one LAN nothing moves by more than max_skew at once, and from one LAN to

@@ -73,6 +73,8 @@ type leader struct {
 	departed []departure // of the poll, per interface
 	pollAt   time.Duration
 	closeAt  time.Duration
+	load     load
+	outgoing outgoing
 
 	reading reading // of itself
 
@@ -91,10 +93,11 @@ type departure struct {
 func newLeader(now, interval time.Duration) *leader {
 	return &leader{
 		interval: interval, phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never, reading: reading{at: -1},
+		load: load{turns: 1}, outgoing: outgoing{at: never},
 	}
 }
 
-func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt) }
+func (l *leader) deadline() time.Duration { return min(l.pollAt, l.closeAt, l.outgoing.at) }
 
 // leadDue ends a round and starts the next when it is time.
 func (n *Node) leadDue() {
@@ -111,16 +114,19 @@ func (n *Node) leadDue() {
 			n.decide()
 		}
 	}
-	if n.lead != nil && n.at.Now >= l.pollAt {
+	if n.lead == nil {
+		return
+	}
+	if n.at.Now >= l.outgoing.at {
+		n.sendAdjusts()
+	}
+	if n.at.Now >= l.pollAt {
 		n.poll()
 	}
 }
 
-// window is how long the replies of this round may take.
-func (n *Node) window() time.Duration {
-	most := n.lead.interval / 2
-	return min(most, max(leastWindow, slotTime*time.Duration(len(n.lead.peers)+1)))
-}
+// grace is how long after the window replies are still waited for.
+func (l *leader) grace() time.Duration { return min(grace, l.interval/4) }
 
 // poll starts a round.
 func (n *Node) poll() {
@@ -137,13 +143,14 @@ func (n *Node) poll() {
 	if !n.tellable() {
 		return
 	}
-	window := n.window()
+	n.flushAdjusts()
+	window := l.plan(n.cfg.FullRoundsTo)
 	l.seq++
 	l.rounds++
 	n.seq = l.seq
 	l.full = l.refused > 0
 	l.open, l.fresh, l.refused = true, 0, 0
-	l.closeAt = n.at.Now + window + min(grace, l.interval/4)
+	l.closeAt = n.at.Now + window + l.grace()
 	for _, p := range l.peers {
 		p.heard = false
 	}
@@ -151,7 +158,7 @@ func (n *Node) poll() {
 	l.nonce = netproto.Nonce(n.random())
 	body := netproto.Poll{
 		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
-		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase,
+		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase, Turns: l.load.told(),
 	}
 	if named(l.rounds, l.seq) {
 		body.Name = n.name
@@ -245,7 +252,12 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	if h.Term > l.term || h.Term == l.term && p.master != n.cfg.ID {
 		n.outbid(h.Term) // it obeyed another master under that term, or has forgotten whom
 	}
-	n.ack(p, h, r, in)
+	if in.Kernel {
+		l.load.late = max(l.load.late, time.Duration(n.at.Raw-p.t4))
+	}
+	if l.serves(n.cfg.ID, p, r) {
+		n.ack(p, h, r, in)
+	}
 }
 
 // mostPeers is how many members this master takes besides itself.
@@ -332,7 +344,10 @@ func (n *Node) measure(p *peer, h netproto.Header, r netproto.Reply, in Packet) 
 		p.filter.Add(s)
 		p.stamps = doubt.Stamp == 0
 	}
-	p.t4 = t4
+	p.t4, p.epoch = t4, t4
+	if ok && !p.heard && r.Repeat == 0 { // as the slave does it: session.measured
+		p.epoch -= (legs.Returned - legs.Sent) / 2
+	}
 	p.kernel = withFlag(p.kernel, netproto.FlagKernelRX, in.Kernel)
 	return nil
 }
@@ -396,7 +411,7 @@ func (p *peer) wanted() int {
 // ack answers a reply at once.
 func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	h := n.header(n.lead.seq, n.lead.term)
-	if p.exchanges < p.wanted() {
+	if p.exchanges < p.wanted() && n.lead.admits(p, r, n.cfg.FullRoundsTo) {
 		h.Flags |= netproto.FlagAgain
 	}
 	a := netproto.Ack{Echo: r.Nonce, Repeat: r.Repeat}

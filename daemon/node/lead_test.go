@@ -23,6 +23,7 @@ type fake struct {
 	pace    uint32          // ppb
 	jumped  bool            // says that its clock jumped
 	rate    float64         // fractional
+	slot    uint16
 }
 
 func (f *fake) addr() netip.AddrPort {
@@ -89,7 +90,7 @@ func (f *fake) take(a netproto.Adjust, lineage uint64) {
 		if e.ID != f.id || e.Nonce != f.nonce {
 			continue
 		}
-		f.entry = &e
+		f.entry, f.slot = &e, e.Slot
 		if f.follows && a.Phase == netproto.PhaseKeeping {
 			f.offset += time.Duration(e.Delta)
 			f.lineage, f.bound = lineage, 10*time.Microsecond

@@ -20,13 +20,14 @@ type peer struct {
 	addr     netip.AddrPort
 	standing netproto.Standing
 	filter   berkeley.Filter
-	slot     uint16
-	rounds   int  // rounds heard since it came
-	good     int  // consecutive rounds on LAN time, as a newcomer
-	bad      int  // consecutive rounds off the majority, as a voter
-	missed   int  // consecutive rounds not heard
-	jumped   int  // rounds left in which its own jump is held against it
-	fallen   bool // it had a vote, and lost it
+	slot     uint16 // that it was told, NoSlot before
+	place    uint16 // that it is to be told
+	rounds   int    // rounds heard since it came
+	good     int    // consecutive rounds on LAN time, as a newcomer
+	bad      int    // consecutive rounds off the majority, as a voter
+	missed   int    // consecutive rounds not heard
+	jumped   int    // rounds left in which its own jump is held against it
+	fallen   bool   // it had a vote, and lost it
 	reading  reading
 
 	// of its last reply
@@ -49,6 +50,7 @@ type peer struct {
 	exchanges int            // replies taken
 	nonce     netproto.Nonce // of its last reply: the Adjust must show it
 	t4        int64          // receipt of its last reply
+	epoch     int64          // what its sample refers to
 	t5        int64          // sending of the Ack to it
 	kernel    netproto.Flags // FlagKernelRX and FlagKernelTX as they hold for t4 and t5
 	token     uint64

@@ -1,9 +1,6 @@
 package node
 
-import (
-	"meantime/daemon/berkeley"
-	"meantime/netproto"
-)
+import "meantime/daemon/berkeley"
 
 // room is where a master works. Nothing in it outlasts a round but the room itself, which the next uses again: however many members there
 // are, a round allocates nothing.
@@ -14,7 +11,6 @@ type room struct {
 	samples    []berkeley.Sample // and how
 	all, quick ballot
 	numbers    []int64 // to be sorted
-	entries    []netproto.Entry
 }
 
 // recent finds the peer to whom the Ack under a token went: a ring with as many places as there are peers, and leastRecent. A stamp that

@@ -45,6 +45,10 @@ type Status struct {
 	Kernel   bool                     // the last exchange was stamped by kernels at both ends, each way
 	Key      uint32                   // under which a master here sends: this node, or the one obeyed; 0 = the null key
 	Held     [netproto.MaxKeys]uint32 // the keys that this node holds, newest first, 0 = none
+	Turns    int                      // master: rounds in which each member has all its exchanges once; 1 = each round
+	Window   time.Duration            // master: within which replies of the last round were sent
+	Expected uint64                   // master: replies that were due, of members that were heard in the round before
+	Lost     uint64                   // master: of those, how many did not come
 	Holders  int                      // master: members, itself included, that hold the newest of them
 	Drops    Drops
 	Traffic  Traffic
@@ -77,6 +81,7 @@ func (n *Node) Status() Status {
 
 func (l *leader) fill(s *Status) {
 	s.Master, s.Seq, s.Members, s.Voters, s.Spread = s.ID, l.seq, len(l.peers)+1, l.voters, time.Duration(l.spread)
+	s.Turns, s.Window, s.Expected, s.Lost = l.load.turns, l.load.window, l.load.expected, l.load.lost
 	s.State, s.Interval, s.LastPoll = StateKeeping, l.interval, l.reading.at
 	switch l.phase {
 	case netproto.PhaseGathering:

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"time"
+
+	"meantime/netproto"
+)
+
+// load is what the round costs a master that has many members, and what it does about it.
+type load struct {
+	turns  int           // rounds in which every member has its turn of Acks once
+	served int           // newcomers that this round's spare exchanges went to
+	window time.Duration // of this round
+	late   time.Duration // the latest that a reply of it was seen by this node after the kernel had it
+	behind time.Duration // by how much windows are longer than the usual one
+	due    int           // members that were heard in the round before, and should be in this one
+
+	expected, lost uint64 // of all rounds: replies that were due, and members that gave none
+}
+
+const (
+	// crowded is a slot so short that a master which is late with one reply is late with the next: of 250 members and more, at a poll a
+	// second. In larger slots what is lost is lost on its way, and no window helps.
+	crowded = 2 * time.Millisecond
+	// tolerated is how late a reply may be seen in a crowd without anything being the matter: a time slice of the scheduler or two.
+	tolerated = 10 * time.Millisecond
+	// lossShare is the part of the replies due (its inverse) of which more are lost by a queue that is full than by cables.
+	lossShare = 1000
+	// easing is the part (its inverse) of what the window has grown by that a good round takes off again: a minute's work at a poll a second.
+	easing = 32
+)
+
+// plan begins a round: it settles how many turns there are, and how long its replies may take.
+func (l *leader) plan(fullRoundsTo int) (window time.Duration) {
+	d := &l.load
+	d.turns, d.served, d.late, d.due = 1, 0, 0, 0
+	if fullRoundsTo > 0 {
+		d.turns = max(1, (len(l.peers)+fullRoundsTo-1)/fullRoundsTo)
+	}
+	for _, p := range l.peers {
+		if p.missed == 0 {
+			d.due++
+		}
+	}
+	usual := min(l.interval/2, max(leastWindow, slotTime*time.Duration(len(l.peers)+1)))
+	d.window = min(usual+d.behind, l.interval-l.interval/8-l.grace()) // and an eighth at least for the Adjusts
+	return d.window
+}
+
+// told is the number of turns as a Poll tells it: 0, as nodes that know no turns write it, where there are none.
+func (d *load) told() uint16 {
+	if d.turns == 1 {
+		return 0
+	}
+	return uint16(d.turns)
+}
+
+// settle ends a round. A master that is a while behind when the last replies come takes so much more than the window for them, so the next
+// window is so much longer; where its queue was full, it learns that by what was lost.
+func (l *leader) settle() {
+	d, lost := &l.load, 0
+	for _, p := range l.peers {
+		if p.missed == 0 && !p.heard {
+			lost++
+		}
+	}
+	d.expected, d.lost = d.expected+uint64(d.due), d.lost+uint64(lost)
+	if d.window/time.Duration(len(l.peers)+1) > crowded {
+		d.behind = 0
+		return
+	}
+	switch {
+	case d.late > tolerated:
+		d.behind = min(d.behind+d.late, l.interval/2)
+	case lost*lossShare > d.due:
+		d.behind = min(d.behind+l.interval/16, l.interval/2)
+	default:
+		d.behind -= d.behind / easing
+	}
+}
+
+// serves says whether a reply is Acked: to whom it is the turn of; to who repeats it, because it took itself for that; and to who does not
+// obey this master yet, or holds only another key: nothing else proves or measures anything to it (PROTOCOL.md 8.6).
+func (l *leader) serves(me netproto.ID, p *peer, r netproto.Reply) bool {
+	return netproto.Turn(l.load.told(), p.slot, l.seq) || r.Repeat > 0 || r.Master != me || r.Echo != l.nonce
+}
+
+// admits says whether a member may have more than one exchange. Who has been given a slot has them in its turn, or where one measures
+// nothing. Newcomers have them as far as one round's number of them goes: where ten thousand come at once, one exchange proves this
+// master to each.
+func (l *leader) admits(p *peer, r netproto.Reply, fullRoundsTo int) bool {
+	if p.slot != netproto.NoSlot {
+		return netproto.Turn(l.load.told(), p.slot, l.seq) || r.Echo != l.nonce
+	}
+	if p.exchanges == 1 {
+		l.load.served++
+	}
+	return fullRoundsTo == 0 || l.load.served <= fullRoundsTo
+}
