@@ -28,6 +28,7 @@ type enrolled struct {
 	served  bool
 	named   int64 // ns: LAN time at the poll as its entry names it, less true time
 	bound   int64
+	doubt   int64 // ns: of the true time when its Reply left
 }
 
 // mostReplies is how many Replies a slave may give in a round (PROTOCOL.md 8.8).
@@ -62,8 +63,8 @@ func (c *census) begin(seq uint32, polled int64) {
 	c.round = Round{Seq: seq, Polled: polled}
 }
 
-// replied notes a Reply as it is sent, now (true time, ns).
-func (c *census) replied(slave int, seq uint32, r netproto.Reply, now int64) {
+// replied notes a Reply as it is sent, now (true time, ns, known so well).
+func (c *census) replied(slave int, seq uint32, r netproto.Reply, now, doubt int64) {
 	c.round.Replies++
 	s := &c.slaves[slave]
 	if seq != c.round.Seq || s.replies == mostReplies {
@@ -72,6 +73,7 @@ func (c *census) replied(slave int, seq uint32, r netproto.Reply, now int64) {
 	if s.replies == 0 {
 		c.round.Replied++
 		s.polled, s.sent, s.held = int64(r.T2)-c.round.Polled, int64(r.T3)-now, now-c.round.Polled
+		s.doubt = doubt
 	}
 	s.nonces[s.replies] = r.Nonce
 	s.replies++
@@ -152,7 +154,8 @@ func (c *census) close() Round {
 	var bounds, named []int64
 	for i := range c.slaves {
 		if s := &c.slaves[i]; s.served {
-			c.edges = append(c.edges, edge{s.named - s.bound, false}, edge{s.named + s.bound, true})
+			reach := s.bound + s.doubt
+			c.edges = append(c.edges, edge{s.named - reach, false}, edge{s.named + reach, true})
 			bounds, named = append(bounds, s.bound), append(named, s.named)
 		}
 	}

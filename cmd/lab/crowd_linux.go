@@ -360,7 +360,7 @@ func (c *crowd) send(s *slave, e *node.Send) error {
 		return nil
 	}
 	c.awaiting[number%uint32(len(c.awaiting))] = awaited{number: number, slave: int32(s.number), token: e.Token}
-	c.census.replied(s.number, h.Seq, reply, sent)
+	c.census.replied(s.number, h.Seq, reply, sent, c.now.Width)
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -23,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"meantime/daemon/control"
 	"meantime/netproto"
 )
 
@@ -44,11 +44,8 @@ var (
 	loadPort    = uint16(10526)
 )
 
-// foundLimit is how long the master may take to have LAN time alone, and askLimit how long it may take to answer.
-const (
-	foundLimit = 30 * time.Second
-	askLimit   = 5 * time.Second
-)
+// foundLimit is how long the master may take to have LAN time alone.
+const foundLimit = 30 * time.Second
 
 // load carries out one load. Everything it makes is gone when it returns.
 func load(ctx context.Context, plan LoadPlan, progress io.Writer) (*LoadResult, error) {
@@ -253,23 +250,9 @@ func (b *loadBed) log() string {
 	return string(text[max(0, len(text)-4000):])
 }
 
-// loadStatus is what is asked of the master.
-type loadStatus struct {
-	State   string            `json:"state"`
-	Members int               `json:"members"`
-	Packets map[string]uint64 `json:"packets"`
-	Dropped map[string]uint64 `json:"dropped"`
-}
-
 // ask asks the master how it does.
-func (b *loadBed) ask(ctx context.Context) (s loadStatus, err error) {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, filepath.Join(b.work, fileProgram), "status", "--json", "--socket", filepath.Join(b.work, fileSocket)).Output()
-	if err != nil && len(out) == 0 { // the exit code tells of the state, too
-		return s, fmt.Errorf("meantime status: %w", err)
-	}
-	return s, json.Unmarshal(out, &s)
+func (b *loadBed) ask(ctx context.Context) (control.Status, error) {
+	return control.NewClient(filepath.Join(b.work, fileSocket)).Status(ctx)
 }
 
 // founded waits until the master has LAN time, alone.
@@ -289,7 +272,7 @@ func (b *loadBed) founded(ctx context.Context) error {
 // reading is what was used and counted at an instant.
 type loadReading struct {
 	at            time.Time
-	status        loadStatus
+	status        control.Status
 	master, crowd time.Duration
 	busy, total   uint64
 	switches      uint64
