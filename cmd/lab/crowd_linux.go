@@ -104,8 +104,6 @@ const (
 	clockOffset = time.Second
 	// share is how many nodes are served at a time with one thing before another has its turn.
 	share = 32
-	// endOfRound is the part of an interval after which nothing of its round is to come.
-	endOfRound = 0.95
 	// longestWait bounds a sleep, so that whoever wants the crowd to end does not wait.
 	longestWait = 50 * time.Millisecond
 )
@@ -189,9 +187,6 @@ func (c *crowd) turn() error {
 			return err
 		}
 	}
-	if c.closeAt != 0 && c.now.Wall >= c.closeAt {
-		c.endRound()
-	}
 	ready, err := c.wire.wait(c.untilNext())
 	if err != nil {
 		return err
@@ -216,9 +211,6 @@ func (c *crowd) untilNext() time.Duration {
 	wait := longestWait
 	if len(c.alarms) > 0 {
 		wait = min(wait, time.Duration(c.alarms[0].due-c.now.Raw))
-	}
-	if c.closeAt != 0 {
-		wait = min(wait, time.Duration(c.closeAt-c.now.Wall))
 	}
 	return max(0, wait)
 }
@@ -261,17 +253,10 @@ func (c *crowd) multicast(p received) error {
 	}
 	switch h.Kind {
 	case netproto.KindPoll:
-		poll, err := netproto.ParsePoll(body)
-		if err != nil {
-			return nil
-		}
-		if c.closeAt != 0 { // the next Poll came before its time
-			c.endRound()
-		}
+		c.endRound()
 		c.data = append(c.data[:0], p.data...)
 		c.poll, c.polled = received{data: c.data, from: p.from, stamp: p.stamp}, 0
 		c.census.begin(h.Seq, p.stamp)
-		c.closeAt = p.stamp + int64(endOfRound*float64(poll.Interval)*float64(time.Microsecond))
 	case netproto.KindAdjust:
 		adjust, err := netproto.ParseAdjust(body, c.entries[:0])
 		if err != nil {
@@ -364,9 +349,11 @@ func (c *crowd) send(s *slave, e *node.Send) error {
 	return nil
 }
 
-// endRound closes the round and looks at all clocks in one instant.
+// endRound closes the round, as the Poll of the next one has come, and looks at all clocks in one instant.
 func (c *crowd) endRound() {
-	c.closeAt = 0
+	if c.census.round.Seq == 0 {
+		return
+	}
 	r := c.census.close()
 	r.Synced = c.synced
 	offsets := c.offsets[:0]
