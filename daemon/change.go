@@ -134,14 +134,18 @@ func (d *driver) hand(ctx context.Context, w wish) error {
 
 // fulfil has the node answer a wish.
 func (d *driver) fulfil(w wish) error {
+	at, err := d.begun()
+	if err != nil {
+		return err
+	}
 	if w.set != nil {
 		if !d.expect(w.set) {
 			return nil
 		}
-		return d.handle(w.input)
+		return d.handleAt(at, w.input(at))
 	}
 	d.answer = node.Answer{}
-	err := d.handle(w.input)
+	err = d.handleAt(at, w.input(at))
 	w.done <- d.answer
 	return err
 }

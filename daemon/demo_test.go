@@ -185,12 +185,15 @@ type endless struct {
 	n int
 }
 
-func (e *endless) ReceiveGroup(buf []byte) (udp.Packet, error) {
-	e.n++
-	return udp.Packet{Data: append(buf[:0], byte(e.n), byte(e.n>>8))}, nil
+func (e *endless) ReceiveGroup(batch []udp.Packet) (int, error) {
+	for i := range batch {
+		e.n++
+		batch[i] = udp.Packet{Data: append(batch[i].Data[:0], byte(e.n), byte(e.n>>8))}
+	}
+	return len(batch), nil
 }
 
-func (e *endless) ReceiveUnicast(buf []byte) (udp.Packet, error) { return e.ReceiveGroup(buf) }
+func (e *endless) ReceiveUnicast(batch []udp.Packet) (int, error) { return e.ReceiveGroup(batch) }
 
 // lossy is the link of a demo's node with the given loss.
 func lossy(seed uint64, node int, loss float64) link {
@@ -204,14 +207,18 @@ func lossy(seed uint64, node int, loss float64) link {
 // other nodes.
 func TestLossyLink(t *testing.T) {
 	const kept = 4000
-	survivors := func(receive func([]byte) (udp.Packet, error)) (numbers [kept]uint16) {
-		buf := make([]byte, 10)
-		for i := range numbers {
-			p, err := receive(buf)
+	survivors := func(from receive) (numbers [kept]uint16) {
+		var b batch
+		for i := 0; i < kept; {
+			room := b.upTo(1 + i%7)
+			n, err := from(room)
 			if err != nil {
 				t.Fatal(err)
 			}
-			numbers[i] = uint16(p.Data[0]) | uint16(p.Data[1])<<8
+			for _, p := range room[:min(n, kept-i)] {
+				numbers[i] = uint16(p.Data[0]) | uint16(p.Data[1])<<8
+				i++
+			}
 		}
 		return numbers
 	}
@@ -224,7 +231,7 @@ func TestLossyLink(t *testing.T) {
 		if survivors(lossy(1, 0, loss).ReceiveGroup) != group {
 			t.Error("the same seed loses other datagrams")
 		}
-		for name, other := range map[string]func([]byte) (udp.Packet, error){
+		for name, other := range map[string]receive{
 			"other socket": lossy(1, 0, loss).ReceiveUnicast, "other node": lossy(1, 1, loss).ReceiveGroup,
 			"other seed": lossy(2, 0, loss).ReceiveGroup, "other node and socket": lossy(1, 1, loss).ReceiveUnicast,
 		} {
@@ -274,8 +281,9 @@ func TestMeshLink(t *testing.T) {
 			lan.link(stampsAtOnce)
 		}
 		mesh := meshOf(lan.links)[0]
-		sent, err := mesh.SendGroup([]byte("hello"))
-		if err != nil || len(sent) != 1 || sent[0].Token != 1 {
+		hello := []udp.Datagram{{Data: []byte("hello"), Group: true, Token: 7}}
+		err := mesh.Send(hello)
+		if sent := mesh.Stamps(nil, time.Millisecond); err != nil || len(sent) != 3 || sent[2].Token != 7 {
 			t.Errorf("sent %+v, %v", sent, err)
 		}
 		time.Sleep(time.Second)
@@ -289,9 +297,8 @@ func TestMeshLink(t *testing.T) {
 		}
 		failing := mesh.(meshLink)
 		failing.link = &failingLink{lan.links[0], lan.links[0].addr}
-		sent, err = failing.SendGroup([]byte("hello"))
-		if !errors.Is(err, errTest) || len(sent) != 1 {
-			t.Errorf("sent %+v, %v", sent, err)
+		if err := failing.Send(hello); !errors.Is(err, errTest) {
+			t.Errorf("sent: %v", err)
 		}
 		time.Sleep(time.Second)
 		if len(lan.links[1].unicast) != 1 || len(lan.links[2].unicast) != 1 {
@@ -306,11 +313,15 @@ type failingLink struct {
 	to netip.AddrPort
 }
 
-func (l *failingLink) Send(b []byte, to netip.AddrPort, iface int) (udp.Sent, error) {
-	if to == l.to {
-		return udp.Sent{}, fmt.Errorf("to %v: %w", to, errTest)
+func (l *failingLink) Send(batch []udp.Datagram) (err error) {
+	for _, d := range batch {
+		if d.To == l.to {
+			err = errors.Join(err, fmt.Errorf("to %v: %w", d.To, errTest))
+			continue
+		}
+		err = errors.Join(err, l.link.Send([]udp.Datagram{d}))
 	}
-	return l.link.Send(b, to, iface)
+	return err
 }
 
 // A LAN without multicast that loses every tenth datagram comes together as well.

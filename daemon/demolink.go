@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"math/rand/v2"
 	"net/netip"
 
@@ -11,9 +10,7 @@ import (
 // refusesGroup says whether this OS will not send to the group on loopback, as macOS does not. The probe is an empty
 // datagram, which every node drops as truncated.
 func refusesGroup(c *udp.Conn) bool {
-	_, err := c.SendGroup(nil)
-	c.Stamps(nil, stampWait)
-	return err != nil
+	return c.Send([]udp.Datagram{{Group: true}}) != nil
 }
 
 // wrap gives a demo's node its link: lossy and, where need be, without multicast.
@@ -44,15 +41,20 @@ type meshLink struct {
 	iface   int
 }
 
-// SendGroup sends a copy to each member.
-func (m meshLink) SendGroup(b []byte) (sent []udp.Sent, err error) {
-	for _, to := range m.members {
-		s, e := m.Send(b, to, m.iface)
-		if err = errors.Join(err, e); e == nil && len(sent) == 0 {
-			sent = append(sent, s) // one stamp for all: the copies leave within microseconds of each other
+// Send sends a copy of what is to the group to each member. Each has a stamp, and they are alike: the copies leave within microseconds of
+// each other.
+func (m meshLink) Send(batch []udp.Datagram) error {
+	var copies []udp.Datagram
+	for _, d := range batch {
+		if !d.Group {
+			copies = append(copies, d)
+			continue
+		}
+		for _, to := range m.members {
+			copies = append(copies, udp.Datagram{Data: d.Data, To: to, Iface: m.iface, Token: d.Token})
 		}
 	}
-	return sent, err
+	return m.link.Send(copies)
 }
 
 // lossyLink loses a fraction of what is received. Each reader draws from a source of its own, since they run side by side.
@@ -62,21 +64,31 @@ type lossyLink struct {
 	group, unicast *rand.Rand
 }
 
-// ReceiveGroup waits for a datagram that is not lost.
-func (l lossyLink) ReceiveGroup(buf []byte) (udp.Packet, error) {
-	return l.receive(l.link.ReceiveGroup, l.group, buf)
+// ReceiveGroup waits for datagrams that are not lost.
+func (l lossyLink) ReceiveGroup(batch []udp.Packet) (int, error) {
+	return l.receive(l.link.ReceiveGroup, l.group, batch)
 }
 
-// ReceiveUnicast waits for a datagram that is not lost.
-func (l lossyLink) ReceiveUnicast(buf []byte) (udp.Packet, error) {
-	return l.receive(l.link.ReceiveUnicast, l.unicast, buf)
+// ReceiveUnicast waits for datagrams that are not lost.
+func (l lossyLink) ReceiveUnicast(batch []udp.Packet) (int, error) {
+	return l.receive(l.link.ReceiveUnicast, l.unicast, batch)
 }
 
-func (l lossyLink) receive(from func([]byte) (udp.Packet, error), rng *rand.Rand, buf []byte) (udp.Packet, error) {
+func (l lossyLink) receive(from receive, rng *rand.Rand, batch []udp.Packet) (int, error) {
 	for {
-		p, err := from(buf)
-		if err != nil || rng.Float64() >= l.loss {
-			return p, err
+		n, err := from(batch)
+		if err != nil {
+			return n, err
+		}
+		kept := 0
+		for i := range n {
+			if rng.Float64() >= l.loss {
+				batch[kept], batch[i] = batch[i], batch[kept]
+				kept++
+			}
+		}
+		if kept > 0 {
+			return kept, nil
 		}
 	}
 }

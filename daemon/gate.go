@@ -14,6 +14,17 @@ import (
 	"meantime/netproto/udp"
 )
 
+const (
+	// batchSize is how many datagrams are read and handed over at once at most: the costs of a call and of a wake-up are small beside
+	// theirs then.
+	batchSize = 32
+	// backlog is how many batches wait for the driver. One that falls behind finds them full: a thousand datagrams. What
+	// comes then waits in the sockets, whose buffers hold a round of a large LAN.
+	backlog = 32
+	// datagramSize is a little more than any packet of ours, so that a longer one shows as oversized.
+	datagramSize = 1500
+)
+
 // gate stands between the sockets and the queue. What nobody with a key of the group has sent gets no place in the queue, and
 // costs neither memory nor the driver's time. What does get in came from a member at some time: it may be a recording, and the
 // node checks everything itself.
@@ -21,12 +32,21 @@ type gate struct {
 	ring  atomic.Pointer[netproto.Ring] // verifies nothing itself: each reader has a clone
 	drops [node.DropCount]atomic.Uint64
 	began time.Time
-	queue chan udp.Packet
-	spare chan []byte // buffers that are free again
+	queue chan *batch
+	spare chan *batch // free again, with their buffers
 }
 
+// batch is datagrams that were read at once. The first of them were let in.
+type batch struct {
+	room []udp.Packet // with a buffer each
+	n    int          // how many were let in
+}
+
+// packets are those let in.
+func (b *batch) packets() []udp.Packet { return b.room[:b.n] }
+
 func newGate() *gate {
-	return &gate{began: time.Now(), queue: make(chan udp.Packet, backlog), spare: make(chan []byte, backlog)}
+	return &gate{began: time.Now(), queue: make(chan *batch, backlog), spare: make(chan *batch, backlog)}
 }
 
 // hold changes the keys. Readers take them over with the next datagram.
@@ -39,46 +59,56 @@ func (g *gate) count(to *node.Drops) {
 	}
 }
 
-// buffer is a free buffer, a new one where there is none: as many are made as the queue was ever long, no more.
-func (g *gate) buffer() []byte {
+// batch is a free one, a new one where there is none: as many are made as the queue was ever long, no more.
+func (g *gate) batch() *batch {
 	select {
 	case b := <-g.spare:
 		return b
 	default:
-		return make([]byte, datagramSize)
+		return &batch{}
 	}
 }
 
-// release gives a datagram's buffer back.
-func (g *gate) release(p udp.Packet) {
-	if cap(p.Data) < datagramSize {
-		return // none of ours
-	}
+// release takes a batch back.
+func (g *gate) release(b *batch) {
 	select {
-	case g.spare <- p.Data[:datagramSize]:
+	case g.spare <- b:
 	default:
 	}
 }
 
+// upTo is room for n datagrams.
+func (b *batch) upTo(n int) []udp.Packet {
+	for len(b.room) < n {
+		b.room = append(b.room, udp.Packet{Data: make([]byte, datagramSize)})
+	}
+	return b.room[:n]
+}
+
+// receive fills a batch with what is there, and waits for the first; it is a method of a link.
+type receive func([]udp.Packet) (int, error)
+
 // reader carries the datagrams of one socket to the queue.
 type reader struct {
 	*gate
-	receive func([]byte) (udp.Packet, error)
+	receive receive
+	room    int            // for so many datagrams at once: twice as many each time that were too few
 	held    *netproto.Ring // that of the gate, when keys was cloned
 	keys    *netproto.Ring
 	sources sources
 	shown   node.Budget // of what is refused for its key
 }
 
-func (g *gate) reader(receive func([]byte) (udp.Packet, error)) *reader {
-	return &reader{gate: g, receive: receive, sources: sources{seed: maphash.MakeSeed()}}
+func (g *gate) reader(receive receive) *reader {
+	return &reader{gate: g, receive: receive, room: 1, sources: sources{seed: maphash.MakeSeed()}}
 }
 
-// read goes on until the socket is closed. A datagram that is not let in leaves its buffer to the next one.
+// read goes on until the socket is closed. What is not let in leaves its buffer to the next.
 func (r *reader) read(ctx context.Context) error {
-	buf := r.buffer()
+	b := r.batch()
+	defer func() { r.release(b) }()
 	for {
-		p, err := r.receive(buf)
+		got, err := r.receive(b.upTo(r.room))
 		if errors.Is(err, net.ErrClosed) && ctx.Err() != nil {
 			return nil
 		}
@@ -88,17 +118,32 @@ func (r *reader) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if drop, ok := r.check(p); !ok {
-			r.drops[drop].Add(1)
-			rest(p)
+		if r.admit(b, got); b.n == 0 {
+			rest(b.room[got-1])
 			continue
 		}
+		if got == r.room {
+			r.room = min(2*got, batchSize)
+		}
 		select {
-		case r.queue <- p:
-			buf = r.buffer()
+		case r.queue <- b:
+			b = r.batch()
 		case <-ctx.Done():
 			return nil
 		}
+	}
+}
+
+// admit lets in what may have a place in the queue, of so many that came, and counts the others.
+func (r *reader) admit(b *batch, got int) {
+	b.n = 0
+	for i := range got {
+		if drop, ok := r.check(&b.room[i]); !ok {
+			r.drops[drop].Add(1)
+			continue
+		}
+		b.room[b.n], b.room[i] = b.room[i], b.room[b.n]
+		b.n++
 	}
 }
 
@@ -121,7 +166,7 @@ func rest(p udp.Packet) {
 // check says whether a datagram may have a place in the queue, or why not. Some that are refused for their key may, for the node to name
 // and to count. A source that sends more than a member needs loses its
 // claim where the queue is half full, and only there: whoever plays recordings under a member's address could else silence it.
-func (r *reader) check(p udp.Packet) (node.Drop, bool) {
+func (r *reader) check(p *udp.Packet) (node.Drop, bool) {
 	if held := r.ring.Load(); held != r.held {
 		r.held, r.keys = held, held.Clone()
 	}
@@ -143,12 +188,12 @@ const (
 )
 
 const (
-	// sourceBurst and sourceRate (a second) are what a source may send to one socket. The busiest is the master of 4096 members at the
-	// shortest interval: 121 parts of an Adjust and a Poll under each of four keys, four times a second, are 500 a second. Twice
+	// sourceBurst and sourceRate (a second) are what a source may send to one socket. The busiest is the master of 16384 members at the
+	// shortest interval: 482 parts of an Adjust and a Poll under each of four keys, four times a second, are 1944 a second. Twice
 	// that, and two rounds at once.
-	sourceBurst = 256
-	sourceRate  = 1024
-	// sourceCells is how many budgets there are. 4096 members share them by up to a dozen, each of whom sends a dozen packets a
+	sourceBurst = 1024
+	sourceRate  = 4096
+	// sourceCells is how many budgets there are. 16384 members share them by up to three dozen, each of whom sends a dozen packets a
 	// round; one that has gone mad takes a thousandth of the others with it.
 	sourceCells = 1024
 )

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -52,6 +53,8 @@ const (
 	memoryLag = 40 * time.Microsecond
 	// userLead is how long before a datagram leaves its user stamp is taken.
 	userLead = 15 * time.Microsecond
+	// socketRoom is how many datagrams wait in a socket.
+	socketRoom = 512
 	// lateBy is how long a late kernel stamp takes.
 	lateBy = 3 * stampWait
 )
@@ -76,7 +79,7 @@ func (n *memoryLAN) lag() time.Duration {
 	return memoryLag + time.Duration(n.rng.Int64N(int64(memoryLag)))
 }
 
-// sending is one call of Send or SendGroup that succeeded.
+// sending is a datagram that was sent.
 type sending struct {
 	group bool
 	to    netip.AddrPort
@@ -95,8 +98,7 @@ type memoryLink struct {
 	reading        atomic.Int32 // readers that are inside
 
 	mu       sync.Mutex
-	token    udp.Token
-	pending  []udp.Sent // kernel stamps to come
+	pending  []memoryStamp // to come
 	sendings []sending
 	failing  error // of every send
 	strange  bool  // everybody else is off-link
@@ -111,34 +113,46 @@ type memoryLink struct {
 func (n *memoryLAN) link(s stamping) *memoryLink {
 	l := &memoryLink{
 		lan: n, stamping: s, addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(len(n.links) + 1)}), 10526),
-		group: make(chan udp.Packet, backlog), unicast: make(chan udp.Packet, backlog),
-		faults: make(chan error, 4*backlog), closed: make(chan struct{}),
+		group: make(chan udp.Packet, socketRoom), unicast: make(chan udp.Packet, socketRoom),
+		faults: make(chan error, 4*socketRoom), closed: make(chan struct{}),
 	}
 	n.links = append(n.links, l)
 	return l
 }
 
-func (l *memoryLink) ReceiveGroup(buf []byte) (udp.Packet, error) {
-	return l.receive(l.group, nil, buf)
+func (l *memoryLink) ReceiveGroup(batch []udp.Packet) (int, error) {
+	return l.receive(l.group, nil, batch)
 }
 
-func (l *memoryLink) ReceiveUnicast(buf []byte) (udp.Packet, error) {
-	return l.receive(l.unicast, l.faults, buf)
+func (l *memoryLink) ReceiveUnicast(batch []udp.Packet) (int, error) {
+	return l.receive(l.unicast, l.faults, batch)
 }
 
-func (l *memoryLink) receive(from <-chan udp.Packet, faults <-chan error, buf []byte) (udp.Packet, error) {
+func (l *memoryLink) receive(from <-chan udp.Packet, faults <-chan error, batch []udp.Packet) (int, error) {
 	l.reading.Add(1)
 	defer l.reading.Add(-1)
+	fill := func(i int, p udp.Packet) {
+		p.Data = append(batch[i].Data[:0], p.Data...)
+		batch[i] = p
+	}
 	select {
 	case <-l.closed:
 		time.Sleep(time.Millisecond) // a reader wakes up late
-		return udp.Packet{}, net.ErrClosed
+		return 0, net.ErrClosed
 	case err := <-faults:
-		return udp.Packet{}, err
+		return 0, err
 	case p := <-from:
-		p.Data = buf[:copy(buf, p.Data)]
-		return p, nil
+		fill(0, p)
 	}
+	for n := 1; n < len(batch); n++ {
+		select {
+		case p := <-from:
+			fill(n, p)
+		default:
+			return n, nil
+		}
+	}
+	return len(batch), nil
 }
 
 // deliver brings a datagram after its time under way.
@@ -156,45 +170,38 @@ func (l *memoryLink) deliver(b []byte, from netip.AddrPort, toGroup bool) {
 	})
 }
 
-// leave notes a sending and gives its user stamp.
-func (l *memoryLink) leave(s sending) (udp.Sent, error) {
+// memoryStamp is a datagram whose kernel stamp is to come.
+type memoryStamp struct {
+	udp.Sent
+	told bool // its user stamp was
+}
+
+// leave notes a sending and its stamps.
+func (l *memoryLink) leave(s sending, token uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failing != nil {
-		return udp.Sent{}, l.failing
+		return l.failing
 	}
-	l.token++
-	sent := udp.Sent{Token: l.token, Iface: 1, Stamp: l.lan.host.wall()}
 	l.sendings = append(l.sendings, s)
-	if l.stamping != stampsNever {
-		l.pending = append(l.pending, udp.Sent{Token: sent.Token, Iface: 1, Stamp: sent.Stamp, Kernel: true})
-	}
-	sent.Stamp -= int64(userLead)
-	return sent, nil
+	l.pending = append(l.pending, memoryStamp{Sent: udp.Sent{Token: token, Iface: 1, Stamp: l.lan.host.wall(), Kernel: true}})
+	return nil
 }
 
-func (l *memoryLink) Send(b []byte, to netip.AddrPort, _ int) (udp.Sent, error) {
-	sent, err := l.leave(sending{to: to, size: len(b)})
-	if err != nil {
-		return sent, err
-	}
-	for _, other := range l.lan.links {
-		if other.addr == to {
-			other.deliver(b, l.addr, false)
+func (l *memoryLink) Send(batch []udp.Datagram) error {
+	var errs []error
+	for _, d := range batch {
+		if err := l.leave(sending{group: d.Group, to: d.To, size: len(d.Data)}, d.Token); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, other := range l.lan.links {
+			if d.Group || other.addr == d.To {
+				other.deliver(d.Data, l.addr, d.Group)
+			}
 		}
 	}
-	return sent, nil
-}
-
-func (l *memoryLink) SendGroup(b []byte) ([]udp.Sent, error) {
-	sent, err := l.leave(sending{group: true, size: len(b)})
-	if err != nil {
-		return nil, err
-	}
-	for _, other := range l.lan.links {
-		other.deliver(b, l.addr, true)
-	}
-	return []udp.Sent{sent}, nil
+	return errors.Join(errs...)
 }
 
 func (l *memoryLink) Stamps(dst []udp.Sent, wait time.Duration) []udp.Sent {
@@ -207,13 +214,21 @@ func (l *memoryLink) Stamps(dst []udp.Sent, wait time.Duration) []udp.Sent {
 	if l.stamping == stampsLate {
 		ripe -= int64(lateBy)
 	}
-	l.pending = slices.DeleteFunc(l.pending, func(s udp.Sent) bool {
-		if s.Stamp > ripe {
-			return false
+	rest := l.pending[:0]
+	for _, s := range l.pending {
+		switch {
+		case l.stamping != stampsNever && s.Stamp <= ripe:
+			dst = append(dst, s.Sent)
+			continue
+		case wait > 0 && !s.told:
+			dst = append(dst, udp.Sent{Token: s.Token, Iface: 1, Stamp: s.Stamp - int64(userLead)})
+			if s.told = true; l.stamping == stampsNever {
+				continue
+			}
 		}
-		dst = append(dst, s)
-		return true
-	})
+		rest = append(rest, s)
+	}
+	l.pending = rest
 	return dst
 }
 

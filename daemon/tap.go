@@ -134,7 +134,7 @@ func (d *driver) clockAt(at node.Moment) int64 {
 }
 
 // tapOut shows a packet that is about to leave.
-func (d *driver) tapOut(s node.Send) {
+func (d *driver) tapOut(s *node.Send) {
 	if d.tap.open.Load() == 0 {
 		return
 	}

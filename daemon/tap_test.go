@@ -91,7 +91,7 @@ func TestTraceWaitsForNobody(t *testing.T) {
 func TestTraceIsFreeWhereNobodyLooks(t *testing.T) {
 	d := &driver{}
 	data := make([]byte, 100)
-	if n := testing.AllocsPerRun(100, func() { d.tapOut(node.Send{Data: data}) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { d.tapOut(&node.Send{Data: data}) }); n != 0 {
 		t.Errorf("%v allocations for a packet that nobody sees", n)
 	}
 }

@@ -228,41 +228,45 @@ func (c *fakeConn) Close() error {
 	return nil
 }
 
-func (c *fakeConn) ReceiveGroup(buf []byte) (udp.Packet, error) {
+func (c *fakeConn) ReceiveGroup(batch []udp.Packet) (int, error) {
 	if len(c.group) == 0 {
 		<-c.closed
-		return udp.Packet{}, net.ErrClosed
+		return 0, net.ErrClosed
 	}
-	p := c.group[0]
+	p, buf := c.group[0], batch[0].Data
 	c.group = c.group[1:]
-	p.Data = buf[:copy(buf, p.Data)]
-	return p, nil
+	p.Data = append(buf[:0], p.Data...)
+	batch[0] = p
+	return 1, nil
 }
 
-func (c *fakeConn) SendGroup(b []byte) ([]udp.Sent, error) {
-	if c.host.loopFails == nil && c.host.lose == 0 {
-		c.group = append(c.group, udp.Packet{Data: slices.Clone(b), ToGroup: true})
-	} else {
-		c.Close()
+func (c *fakeConn) Send(batch []udp.Datagram) error {
+	for _, d := range batch {
+		switch {
+		case !d.Group:
+			c.sent++
+		case c.host.loopFails == nil && c.host.lose == 0:
+			c.group = append(c.group, udp.Packet{Data: slices.Clone(d.Data), ToGroup: true})
+		default:
+			c.Close()
+			return c.host.loopFails
+		}
 	}
-	return nil, c.host.loopFails
-}
-
-func (c *fakeConn) Send([]byte, netip.AddrPort, int) (udp.Sent, error) {
-	c.sent++
-	return udp.Sent{Token: udp.Token(c.sent), Stamp: int64(c.sent) * 1e6}, nil
+	return nil
 }
 
 func (c *fakeConn) Stamps(dst []udp.Sent, _ time.Duration) []udp.Sent {
-	if c.host.user {
-		return dst
+	s := udp.Sent{Token: uint64(c.sent), Stamp: int64(c.sent) * 1e6}
+	if !c.host.user {
+		s.Stamp, s.Kernel = s.Stamp+2000, true
 	}
-	return append(dst, udp.Sent{Token: udp.Token(c.sent), Stamp: int64(c.sent)*1e6 + 2000, Kernel: true})
+	return append(dst, s)
 }
 
-func (c *fakeConn) ReceiveUnicast([]byte) (udp.Packet, error) {
+func (c *fakeConn) ReceiveUnicast(batch []udp.Packet) (int, error) {
 	if c.sent > testPackets-c.host.lose {
-		return udp.Packet{}, net.ErrClosed
+		return 0, net.ErrClosed
 	}
-	return udp.Packet{Stamp: int64(c.sent)*1e6 + 9000 + int64(c.sent%5)*300, Kernel: !c.host.user}, nil
+	batch[0] = udp.Packet{Stamp: int64(c.sent)*1e6 + 9000 + int64(c.sent%5)*300, Kernel: !c.host.user}
+	return 1, nil
 }

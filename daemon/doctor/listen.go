@@ -63,15 +63,16 @@ func checkMasters(ctx context.Context, m *Machine) []Finding {
 // listen takes in packets of the group until the connection is closed.
 func listen(conn Conn, ring *netproto.Ring) (h heard) {
 	h.refused = map[string][]string{}
-	buf := make([]byte, netproto.MaxPacket+1)
+	batch := []udp.Packet{{Data: make([]byte, netproto.MaxPacket+1)}}
 	for {
-		p, err := conn.ReceiveGroup(buf)
+		_, err := conn.ReceiveGroup(batch)
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return h
 		case err != nil: // temporary
 			continue
 		}
+		p := batch[0]
 		header, body, err := ring.Open(p.Data)
 		if err != nil {
 			h.refuse(whyRefused(p.Data, err), p.From.Addr())

@@ -52,10 +52,9 @@ type Conn interface {
 	Interfaces() []udp.Interface
 	LocalAddr() netip.AddrPort
 	PortTaken() bool
-	ReceiveGroup(buf []byte) (udp.Packet, error)
-	ReceiveUnicast(buf []byte) (udp.Packet, error)
-	Send(b []byte, to netip.AddrPort, iface int) (udp.Sent, error)
-	SendGroup(b []byte) ([]udp.Sent, error)
+	ReceiveGroup(batch []udp.Packet) (int, error)
+	ReceiveUnicast(batch []udp.Packet) (int, error)
+	Send(batch []udp.Datagram) error
 	Stamps(dst []udp.Sent, wait time.Duration) []udp.Sent
 	Close() error
 }

@@ -225,21 +225,22 @@ func checkStamps(ctx context.Context, m *Machine) []Finding {
 	return m.onLoopback(ctx, func(conn Conn, lo int) Finding {
 		var took []time.Duration
 		received, sent := 0, 0
-		buf := make([]byte, 64)
-		for range testPackets {
-			s, err := conn.Send([]byte("doctor"), conn.LocalAddr(), lo)
-			if err != nil {
+		batch := []udp.Packet{{Data: make([]byte, 64)}}
+		for k := range testPackets {
+			d := udp.Datagram{Data: []byte("doctor"), To: conn.LocalAddr(), Iface: lo, Token: uint64(k + 1)}
+			if conn.Send([]udp.Datagram{d}) != nil {
 				break
 			}
-			for _, late := range conn.Stamps(nil, 2*time.Millisecond) {
-				if late.Token == s.Token {
-					s = late
+			var s udp.Sent
+			for _, stamp := range conn.Stamps(nil, 2*time.Millisecond) {
+				if stamp.Token == d.Token {
+					s = stamp
 				}
 			}
-			p, err := conn.ReceiveUnicast(buf)
-			if err != nil {
+			if _, err := conn.ReceiveUnicast(batch); err != nil {
 				break
 			}
+			p := batch[0]
 			took = append(took, time.Duration(p.Stamp-s.Stamp))
 			received += count(p.Kernel)
 			sent += count(s.Kernel)
@@ -284,7 +285,7 @@ func (m *Machine) stamped(took []time.Duration, received, sent int) Finding {
 // checkLoop sends one packet to a group on loopback, with a hop limit of 0, and waits for it to come back.
 func checkLoop(ctx context.Context, m *Machine) []Finding {
 	return m.onLoopback(ctx, func(conn Conn, _ int) Finding {
-		_, err := conn.SendGroup([]byte("doctor"))
+		err := conn.Send([]udp.Datagram{{Data: []byte("doctor"), Group: true}})
 		if err != nil && m.System == "darwin" {
 			return skip("", "macOS sends no multicast on loopback")
 		}
@@ -292,7 +293,7 @@ func checkLoop(ctx context.Context, m *Machine) []Finding {
 			problem, advice := told(err, "look for a firewall that filters loopback")
 			return fail(advice, "%s", problem)
 		}
-		if _, err := conn.ReceiveGroup(make([]byte, 64)); err != nil {
+		if _, err := conn.ReceiveGroup([]udp.Packet{{Data: make([]byte, 64)}}); err != nil {
 			return fail("look for a firewall that filters loopback, and for an `ip rule` that leads "+testGroup.String()+" elsewhere",
 				"a packet to a group on loopback does not come back")
 		}

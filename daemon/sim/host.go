@@ -67,6 +67,9 @@ const inboxLimit = 277
 
 func (h *Host) drawID() netproto.ID { return netproto.ID(max(1, h.dice.Uint64())) }
 
+// called gives the host an id.
+func (h *Host) called(id netproto.ID) { h.id, h.world.who = id, nil }
+
 // up says whether the host's daemon runs and its machine is awake.
 func (h *Host) up() bool { return h.Node != nil && h.asleep == 0 }
 
@@ -126,7 +129,8 @@ func (h *Host) Rekey(ring *netproto.Ring) error {
 
 // wipe loses the state directory.
 func (h *Host) wipe() {
-	h.id, h.savedTerm, h.synced, h.drift = h.drawID(), 0, false, node.Remember{}
+	h.called(h.drawID())
+	h.savedTerm, h.synced, h.drift = 0, false, node.Remember{}
 }
 
 // moment reads the host's clock for an input. Timers run on the raw oscillator, as a monotonic clock does.
@@ -185,7 +189,7 @@ func (h *Host) do(e node.Effect) error {
 	case node.Remember:
 		h.drift = e
 	case node.NewID:
-		h.id = netproto.ID(e.ID)
+		h.called(netproto.ID(e.ID))
 	case node.NewTerm:
 		h.savedTerm = e.Term
 	case node.TimeSet:

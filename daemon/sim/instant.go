@@ -39,12 +39,21 @@ func (s *instant) Uint64() uint64 {
 	return s.pcg.Uint64()
 }
 
+func (w *World) instant(stream uint64) *instant {
+	return &instant{world: w, stream: stream, at: -1, pcg: rand.NewPCG(0, 0)}
+}
+
 // stream is a source of random numbers of its own.
 func (w *World) stream(number uint64) *rand.Rand {
 	if w.plan.Compared {
-		return rand.New(&instant{world: w, stream: number, at: -1, pcg: rand.NewPCG(0, 0)})
+		return rand.New(w.instant(number))
 	}
 	return rand.New(rand.NewPCG(w.plan.Seed, number))
+}
+
+// again begins the source anew for another stream.
+func (s *instant) again(stream uint64) {
+	s.at, s.stream = -1, stream
 }
 
 // shortOf is how long (ns, true time) to wait for a raw span to pass, so that the wait ends before it or at its very end.

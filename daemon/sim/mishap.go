@@ -14,7 +14,7 @@ func (w *World) strike(i int) error {
 	}
 	switch f.Kind {
 	case Partition:
-		w.part(f.Hosts, 1)
+		w.part(i)
 		return nil
 	case Lossy:
 		w.lossy += f.Fraction
@@ -150,7 +150,7 @@ func (w *World) cease(i int) error {
 	f := &w.plan.Faults[i]
 	switch f.Kind {
 	case Partition:
-		w.part(f.Hosts, -1)
+		w.join(i)
 		return nil
 	case Lossy:
 		w.lossy -= f.Fraction
@@ -208,19 +208,38 @@ func (w *World) relieve(h *Host, f Fault) error {
 	return nil
 }
 
-// part separates the hosts named from all others, or, with −1, brings them together again.
-func (w *World) part(side []int, by int) {
-	for _, from := range w.hosts {
-		here := slices.Contains(side, from.index)
-		if here {
-			from.parted += by
-		}
-		for _, to := range w.hosts {
-			if here != slices.Contains(side, to.index) {
-				w.link(from, to).apart += by
-			}
+// wall is a partition in force.
+type wall struct {
+	fault  int
+	inside []bool // by host
+}
+
+// part puts a fault's wall around its hosts.
+func (w *World) part(fault int) {
+	side := wall{fault, make([]bool, len(w.hosts))}
+	for _, i := range w.plan.Faults[fault].Hosts {
+		side.inside[i] = true
+		w.hosts[i].parted++
+	}
+	w.walls = append(w.walls, side)
+}
+
+// join takes it away again.
+func (w *World) join(fault int) {
+	w.walls = slices.DeleteFunc(w.walls, func(x wall) bool { return x.fault == fault })
+	for _, i := range w.plan.Faults[fault].Hosts {
+		w.hosts[i].parted--
+	}
+}
+
+// walled says whether a wall stands between two hosts.
+func (w *World) walled(from, to *Host) bool {
+	for _, x := range w.walls {
+		if x.inside[from.index] != x.inside[to.index] {
+			return true
 		}
 	}
+	return false
 }
 
 // flap changes a flapping link once more, until the fault is over.

@@ -1,20 +1,12 @@
 package sim
 
 import (
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	"meantime/daemon/node"
 	"meantime/netproto"
 )
-
-// link is one direction between two hosts.
-type link struct {
-	Link
-	dice  *rand.Rand
-	apart int // partitions that lie between the two
-}
 
 const (
 	// userLateness is the mean of what a stamp of user space comes late by on top of Latency: half came within 29 µs on real
@@ -23,21 +15,6 @@ const (
 	// heldBack is the mean of how long a reordered packet is held back: longer than a whole exchange on a LAN.
 	heldBack = time.Millisecond
 )
-
-// wire lays the links. Each has its own random numbers, so that in two runs of one seed a packet more on one link changes nothing
-// on the others.
-func (w *World) wire() {
-	n := len(w.hosts)
-	w.links = make([]link, n*n)
-	for from := range n {
-		for to := range n {
-			stream := uint64(streamLink) + uint64(from)*streamSpacing + uint64(to)
-			w.links[from*n+to] = link{Link: w.plan.link(from, to), dice: w.stream(stream)}
-		}
-	}
-}
-
-func (w *World) link(from, to *Host) *link { return &w.links[from.index*len(w.hosts)+to.index] }
 
 // send lets a packet depart a moment from now, tells the sender its stamp and brings a copy to each receiver.
 func (w *World) send(from *Host, s *node.Send) error {
@@ -52,7 +29,7 @@ func (w *World) send(from *Host, s *node.Send) error {
 	if w.attacker != nil {
 		w.attacker.hear(from, s, data)
 	}
-	own := w.link(from, from)
+	own := w.links.between(from, from)
 	departs := w.now + w.plan.Latency.draw(own.dice)
 	back := w.plans(departs+w.plan.Latency.draw(own.dice), departed, from.index)
 	back.token, back.stamp, back.kernel = s.Token, departs, true
@@ -71,16 +48,44 @@ func (w *World) send(from *Host, s *node.Send) error {
 		packet.kind, packet.term = h.Kind, h.Term
 		w.judge.announced(from, h, body)
 	}
-	for _, to := range w.hosts {
+	for _, to := range w.concerned(&packet) {
 		w.carry(from, to, departs, packet)
 	}
 	return nil
 }
 
+// concerned are the hosts that a packet to the group is brought to. On a large LAN those are, of an Adjust, the ones that have an entry in
+// it: to all others it means nothing (PROTOCOL.md 8.12), and of three million parts a round hardly anything else would be simulated.
+func (w *World) concerned(packet *event) []*Host {
+	if packet.kind != netproto.KindAdjust || !w.sparing {
+		return w.hosts
+	}
+	_, body, err := netproto.Inspect(packet.data)
+	if err != nil {
+		return w.hosts
+	}
+	a, err := netproto.ParseAdjust(body, w.entries[:0])
+	if err != nil {
+		return w.hosts
+	}
+	if w.who == nil {
+		w.who = map[netproto.ID][]*Host{}
+		for _, h := range w.hosts {
+			w.who[h.id] = append(w.who[h.id], h)
+		}
+	}
+	w.meant = w.meant[:0]
+	for i := range a.Entries {
+		w.meant = append(w.meant, w.who[a.Entries[i].ID]...)
+	}
+	w.entries = a.Entries
+	return w.meant
+}
+
 // carry brings copies of a packet from host to host, if the link does not lose them. A host hears its own multicast.
 func (w *World) carry(from, to *Host, departs int64, packet event) {
-	l := w.link(from, to)
-	parted := from != to && (from.cut > 0 || to.deaf > 0 || l.apart > 0)
+	l := w.links.between(from, to)
+	parted := from != to && (from.cut > 0 || to.deaf > 0 || w.walled(from, to))
 	if parted || l.Loss > 0 && l.dice.Float64() < l.Loss || w.lossy > 0 && l.dice.Float64() < w.lossy {
 		if w.attacker != nil {
 			w.attacker.missed(to)

@@ -46,7 +46,7 @@ type Options struct {
 // Bounds of Options.
 const (
 	MinNodes   = 1
-	MaxNodes   = 250              // the address plan of one run, and what one master's window of half a second may hold
+	MaxNodes   = 16_384           // as many members as a master takes by default
 	minPoll    = time.Second / 16 // the product's own bounds of poll
 	maxPoll    = 64 * time.Second //
 	maxFor     = 366 * 24 * time.Hour

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"meantime/daemon/node"
+	"meantime/netproto"
 	"meantime/sysclock"
 )
 
@@ -26,13 +27,17 @@ const (
 	streamSpacing = 1 << 16
 )
 
+// ofMember is the stream of a member's own: of a thousand, and of each further thousand.
+func ofMember(stream uint64, i int) uint64 { return stream + uint64(i%1000) + uint64(i/1000)<<24 }
+
 // World is a run under way.
 type World struct {
 	plan  Plan
 	now   int64 // ns since the start, true time
 	queue queue
 	hosts []*Host
-	links []link // from*len(hosts)+to
+	links links
+	walls []wall
 	dice  *rand.Rand
 	lossy float64 // fraction of all packets that a fault loses, now
 	hash  hash
@@ -44,6 +49,11 @@ type World struct {
 	attacker *attacker  // nil on a LAN without one
 	deeds    func(deed) // sees every deed; nil = nobody looks
 
+	sparing bool                    // parts of an Adjust go to those whom they concern
+	who     map[netproto.ID][]*Host // by id; nil = to be made anew
+	meant   []*Host                 // by the packet at hand
+	entries []netproto.Entry
+
 	lastPoll int // the host that polled last, −1 before
 	packets  uint64
 	inputs   uint64
@@ -53,7 +63,7 @@ type World struct {
 // New builds the world of a plan. trace, which may be nil, gets a line for each input and effect.
 func New(plan Plan, trace func(string)) (*World, error) {
 	plan.Faults = slices.Clone(plan.Faults) // the run writes in it
-	w := &World{plan: plan, trace: trace, lastPoll: -1, hash: newHash()}
+	w := &World{plan: plan, trace: trace, lastPoll: -1, hash: newHash(), sparing: plan.large()}
 	w.dice = rand.New(rand.NewPCG(plan.Seed, streamFaults))
 	w.judge = newJudge(w)
 	if plan.attacked() {
@@ -67,7 +77,7 @@ func New(plan Plan, trace func(string)) (*World, error) {
 		w.hosts = append(w.hosts, h)
 		w.plans(h.start, comes, i)
 	}
-	w.wire()
+	w.links = newLinks(w, w.sparing)
 	for i, f := range plan.Faults {
 		if err := f.check(len(plan.Members), math.MaxInt64); err != nil {
 			return nil, fmt.Errorf("fault %v: %w", f, err)
@@ -86,14 +96,25 @@ func (w *World) plans(at int64, what happening, host int) *event {
 	return e
 }
 
+// Members have the addresses of documentation (RFC 5737) as far as they reach, and those of benchmarks (RFC 2544) beyond.
+const documented = 250
+
 func address(i int) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)}), 10526)
+	a := [4]byte{192, 0, 2, byte(i + 1)}
+	if i >= documented {
+		a = [4]byte{198, 18 + byte(i>>16), byte(i >> 8), byte(i)}
+	}
+	return netip.AddrPortFrom(netip.AddrFrom4(a), 10526)
 }
 
 // index is the member that has an address, −1 where none has.
 func (w *World) index(addr netip.AddrPort) int {
-	i := int(addr.Addr().As4()[3]) - 1
-	if i >= len(w.hosts) {
+	a := addr.Addr().As4()
+	i := int(a[1]-18)<<16 | int(a[2])<<8 | int(a[3])
+	if a[0] == 192 {
+		i = int(a[3]) - 1
+	}
+	if i >= len(w.hosts) || address(i) != addr {
 		return -1
 	}
 	return i
@@ -177,14 +198,14 @@ func (w *World) newHost(i int) (*Host, error) {
 	m := w.plan.Members[i]
 	h := &Host{
 		world: w, member: &w.plan.Members[i], index: i, addr: address(i), start: int64(m.Start), alarmAt: math.MaxInt64,
-		dice: rand.New(rand.NewPCG(w.plan.Seed, streamHost+uint64(i))), keys: m.Ring.Clone(),
+		dice: rand.New(rand.NewPCG(w.plan.Seed, ofMember(streamHost, i))), keys: m.Ring.Clone(),
 	}
 	if m.Ring == nil {
 		h.keys = w.plan.Node.Ring.Clone()
 	}
 	h.ground = &ground{world: w, swing: m.Swing}
 	h.spin(m.Offset)
-	h.id = h.drawID()
+	h.called(h.drawID())
 	_, err := h.Clock.Read()
 	return h, err
 }
@@ -195,7 +216,7 @@ func (h *Host) spin(offset time.Duration) {
 	ground := h.ground.at(h.world.now)
 	h.Clock = sysclock.NewVirtual(sysclock.VirtualConfig{
 		Offset: int64(offset) + h.world.now - ground, Frequency: m.Frequency, Wander: m.Wander,
-		Rand: rand.New(rand.NewPCG(h.world.plan.Seed, streamClock+uint64(h.index)+uint64(h.boots)<<32)),
+		Rand: rand.New(rand.NewPCG(h.world.plan.Seed, ofMember(streamClock, h.index)+uint64(h.boots)<<32)),
 	}, h.ground)
 	h.boots++
 	h.frequency = 0
@@ -218,6 +239,6 @@ func (h *Host) config() node.Config {
 	if cfg.FrequencyError = h.drift.Error; h.frequency == 0 { // since the machine booted
 		cfg.Frequency = h.drift.Frequency
 	}
-	cfg.Random = h.world.stream(streamNode + uint64(h.index) + uint64(h.starts)<<32).Uint64
+	cfg.Random = h.world.stream(ofMember(streamNode, h.index) + uint64(h.starts)<<32).Uint64
 	return cfg
 }

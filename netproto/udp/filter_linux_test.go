@@ -20,21 +20,21 @@ func hail(t *testing.T, from, c *Conn, good []byte, packets [][]byte, count int)
 	for range count {
 		for _, p := range packets {
 			sendGroup(t, from, string(p))
-			if _, err := from.Send(p, c.LocalAddr(), c.Interfaces()[0].Index); err != nil {
+			if err := from.Send([]Datagram{{Data: p, To: c.LocalAddr(), Iface: c.Interfaces()[0].Index, Token: 1}}); err != nil {
 				t.Fatal(err)
 			}
 			sent += 2
 		}
 	}
 	sendGroup(t, from, string(good))
-	if _, err := from.Send(good, c.LocalAddr(), c.Interfaces()[0].Index); err != nil {
+	if err := from.Send([]Datagram{{Data: good, To: c.LocalAddr(), Iface: c.Interfaces()[0].Index, Token: 1}}); err != nil {
 		t.Fatal(err)
 	}
 	for s, toGroup := range map[*socket]bool{c.shared: true, c.own: false} {
 		came := 0
 		for last := false; !last; came++ {
 			within(t, s, 2*time.Second)
-			p, err := c.receive(s, make([]byte, 1500), toGroup)
+			p, err := one(func(batch []Packet) (int, error) { return c.receive(s, batch, toGroup) }, 1500)
 			if err != nil {
 				if errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Fatal("what is in order does not come in")
@@ -88,7 +88,7 @@ func TestOverflow(t *testing.T) {
 	packet := make([]byte, 1000)
 	const flood = 5000 // of 1 KB each: more than the buffer of 2 MiB at most takes
 	for range flood {
-		if _, err := a.Send(packet, a.LocalAddr(), a.Interfaces()[0].Index); err != nil {
+		if err := a.Send([]Datagram{{Data: packet, To: a.LocalAddr(), Iface: a.Interfaces()[0].Index, Token: 1}}); err != nil {
 			t.Fatal(err)
 		}
 		a.Stamps(nil, 0)
@@ -96,11 +96,11 @@ func TestOverflow(t *testing.T) {
 	came := 0
 	for ; ; came++ {
 		within(t, a.own, 50*time.Millisecond)
-		if _, err := a.ReceiveUnicast(make([]byte, 1500)); err != nil {
+		if _, err := one(a.ReceiveUnicast, 1500); err != nil {
 			break
 		}
 	}
-	if _, err := a.Send(packet, a.LocalAddr(), a.Interfaces()[0].Index); err != nil { // it brings the count
+	if err := a.Send([]Datagram{{Data: packet, To: a.LocalAddr(), Iface: a.Interfaces()[0].Index, Token: 1}}); err != nil { // it brings the count
 		t.Fatal(err)
 	}
 	recvUnicast(t, a)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -78,11 +79,18 @@ func within(tb testing.TB, s *socket, d time.Duration) {
 	}
 }
 
+// one receives a single packet into a buffer of that size.
+func one(receive func([]Packet) (int, error), size int) (Packet, error) {
+	batch := []Packet{{Data: make([]byte, size)}}
+	_, err := receive(batch)
+	return batch[0], err
+}
+
 // recvGroup receives one packet addressed to the group.
 func recvGroup(tb testing.TB, c *Conn) Packet {
 	tb.Helper()
 	within(tb, c.shared, 2*time.Second)
-	p, err := c.ReceiveGroup(make([]byte, 1500))
+	p, err := one(c.ReceiveGroup, 1500)
 	if err != nil {
 		tb.Fatalf("ReceiveGroup: %v (dropped %+v)", err, c.Dropped())
 	}
@@ -93,7 +101,7 @@ func recvGroup(tb testing.TB, c *Conn) Packet {
 func recvUnicast(tb testing.TB, c *Conn) Packet {
 	tb.Helper()
 	within(tb, c.own, 2*time.Second)
-	p, err := c.ReceiveUnicast(make([]byte, 1500))
+	p, err := one(c.ReceiveUnicast, 1500)
 	if err != nil {
 		tb.Fatalf("ReceiveUnicast: %v (dropped %+v)", err, c.Dropped())
 	}
@@ -104,19 +112,37 @@ func recvUnicast(tb testing.TB, c *Conn) Packet {
 func silence(tb testing.TB, c *Conn, s *socket, toGroup bool) {
 	tb.Helper()
 	within(tb, s, 50*time.Millisecond)
-	p, err := c.receive(s, make([]byte, 1500), toGroup)
+	p, err := one(func(batch []Packet) (int, error) { return c.receive(s, batch, toGroup) }, 1500)
 	if !errors.Is(err, os.ErrDeadlineExceeded) {
 		tb.Errorf("received %+v, error %v; want nothing", p, err)
 	}
 }
 
+// tokens counts what the tests send.
+var tokens atomic.Uint64
+
+// send sends one datagram, and gives its token and a user stamp from before.
+func send(tb testing.TB, c *Conn, d Datagram) Sent {
+	tb.Helper()
+	d.Token = tokens.Add(1)
+	s := Sent{Token: d.Token, Iface: d.Iface, Stamp: wallNow()}
+	if err := c.Send([]Datagram{d}); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
 func sendGroup(tb testing.TB, c *Conn, text string) Sent {
 	tb.Helper()
-	sent, err := c.SendGroup([]byte(text))
-	if err != nil || len(sent) != 1 {
-		tb.Fatalf("SendGroup: %v, error %v; want one packet sent", sent, err)
-	}
-	return sent[0]
+	s := send(tb, c, Datagram{Data: []byte(text), Group: true})
+	s.Iface = c.Interfaces()[0].Index
+	return s
+}
+
+// sendTo sends one datagram to one node.
+func sendTo(tb testing.TB, c *Conn, text string, to netip.AddrPort, iface int) Sent {
+	tb.Helper()
+	return send(tb, c, Datagram{Data: []byte(text), To: to, Iface: iface})
 }
 
 // TestGroupAndAnswer: several nodes on one host share the group port, each hears the group, and an answer reaches the
@@ -136,9 +162,7 @@ func TestGroupAndAnswer(t *testing.T) {
 		if n == a {
 			continue
 		}
-		if _, err := n.Send([]byte("reply"), p.From, p.Iface); err != nil {
-			t.Fatal(err)
-		}
+		sendTo(t, n, "reply", p.From, p.Iface)
 		r := recvUnicast(t, a)
 		if string(r.Data) != "reply" || r.From != n.LocalAddr() || r.ToGroup || r.Iface != p.Iface {
 			t.Errorf("got %+v, want reply from %v", r, n.LocalAddr())
@@ -174,10 +198,7 @@ func TestKernelStamps(t *testing.T) {
 		stamps := a.Stamps(nil, 2*time.Millisecond)
 		p := recvGroup(t, b)
 		check("group", s, p, stamps)
-		s, err := b.Send([]byte("reply"), p.From, p.Iface)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s = sendTo(t, b, "reply", p.From, p.Iface)
 		stamps = b.Stamps(nil, 2*time.Millisecond)
 		check("unicast", s, recvUnicast(t, a), stamps)
 	}
@@ -197,8 +218,9 @@ func TestUserStamps(t *testing.T) {
 		t.Errorf("sent %+v, received %+v; want user stamps in order", s, p)
 	}
 	start := time.Now()
-	if got := a.Stamps(nil, time.Second); len(got) != 0 || time.Since(start) > 100*time.Millisecond {
-		t.Errorf("Stamps gave %v after %v; want nothing, at once", got, time.Since(start))
+	got := a.Stamps(nil, time.Second)
+	if len(got) != 1 || got[0].Token != s.Token || got[0].Kernel || got[0].Stamp < s.Stamp || time.Since(start) > 100*time.Millisecond {
+		t.Errorf("Stamps gave %v after %v; want a user stamp, at once", got, time.Since(start))
 	}
 }
 
@@ -227,10 +249,7 @@ func TestDrainLeavesNoResidue(t *testing.T) {
 	lo := a.Interfaces()[0].Index
 	var stamps []Sent
 	for i := range 1000 {
-		s, err := a.Send([]byte("x"), to, lo)
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := sendTo(t, a, "x", to, lo)
 		stamps = a.Stamps(stamps[:0], 2*time.Millisecond)
 		if len(stamps) != 1 || stamps[0].Token != s.Token || stamps[0].Stamp < s.Stamp {
 			t.Fatalf("packet %d: sent %+v, stamps %+v", i, s, stamps)
@@ -238,9 +257,7 @@ func TestDrainLeavesNoResidue(t *testing.T) {
 		recvUnicast(t, b)
 	}
 	for range 100 {
-		if _, err := b.Send([]byte("y"), a.LocalAddr(), lo); err != nil {
-			t.Fatal(err)
-		}
+		sendTo(t, b, "y", a.LocalAddr(), lo)
 	}
 	for range 100 {
 		recvUnicast(t, a)
@@ -255,7 +272,7 @@ func TestStampsAfterFailedSend(t *testing.T) {
 	lo := a.Interfaces()[0].Index
 	huge := make([]byte, 70000) // more than a datagram holds
 	for round := range 20 {
-		if _, err := a.Send(huge, b.LocalAddr(), lo); err == nil {
+		if err := a.Send([]Datagram{{Data: huge, To: b.LocalAddr(), Iface: lo, Token: tokens.Add(1)}}); err == nil {
 			t.Fatal("a datagram of 70,000 bytes was sent")
 		}
 		if round%4 == 3 {
@@ -263,11 +280,7 @@ func TestStampsAfterFailedSend(t *testing.T) {
 		}
 		var sent []Sent
 		for range 10 {
-			s, err := a.Send([]byte("x"), b.LocalAddr(), lo)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sent = append(sent, s)
+			sent = append(sent, sendTo(t, a, "x", b.LocalAddr(), lo))
 		}
 		stamps := a.Stamps(nil, 2*time.Millisecond)
 		if len(stamps) != len(sent) {
@@ -291,11 +304,9 @@ func countUnknown(t *testing.T, a *Conn, to netip.AddrPort) {
 	if _, _, err := a.own.conn.WriteMsgUDPAddrPort([]byte("z"), oob, to); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Send([]byte("x"), to, lo); err != nil {
-		t.Fatal(err)
-	}
-	if got := a.Stamps(nil, 2*time.Millisecond); len(got) > 0 {
-		t.Errorf("stamp %+v was matched although ids do not fit", got)
+	sendTo(t, a, "x", to, lo)
+	if got := a.Stamps(nil, 2*time.Millisecond); len(got) != 1 || got[0].Kernel {
+		t.Errorf("stamps %+v: want the user's, as ids do not fit", got)
 	}
 }
 
@@ -304,10 +315,9 @@ func TestTruncated(t *testing.T) {
 	a := loopback(t, testGroup(t), false)
 	sendGroup(t, a, "longer than the buffer")
 	sendGroup(t, a, "short")
-	buf := make([]byte, 6)
 	for _, want := range []Packet{{Data: []byte("longer"), Truncated: true}, {Data: []byte("short")}} {
 		within(t, a.shared, 2*time.Second)
-		p, err := a.ReceiveGroup(buf)
+		p, err := one(a.ReceiveGroup, 6)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -328,9 +338,7 @@ func TestForeignDestination(t *testing.T) {
 	// Another process on the host joins another group on the same port.
 	b := loopback(t, other, false)
 	for _, to := range []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), other} {
-		if _, err := b.Send([]byte("stray"), to, lo); err != nil {
-			t.Fatal(err)
-		}
+		sendTo(t, b, "stray", to, lo)
 	}
 	if p := recvGroup(t, b); string(p.Data) != "stray" || p.From != b.LocalAddr() {
 		t.Errorf("got %+v, want the packet to %v", p, other)
@@ -359,9 +367,9 @@ func TestPortTaken(t *testing.T) {
 func TestClose(t *testing.T) {
 	c := listen(t, Config{Group: testGroup(t), Interfaces: []string{loopbackName}})
 	errs := make(chan error, 2)
-	for _, receive := range []func([]byte) (Packet, error){c.ReceiveGroup, c.ReceiveUnicast} {
+	for _, receive := range []func([]Packet) (int, error){c.ReceiveGroup, c.ReceiveUnicast} {
 		go func() {
-			_, err := receive(make([]byte, 100))
+			_, err := one(receive, 100)
 			errs <- err
 		}()
 	}
@@ -382,7 +390,7 @@ func TestClose(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
 	}
-	if _, err := c.Send(nil, c.LocalAddr(), 0); !errors.Is(err, net.ErrClosed) {
+	if err := c.Send([]Datagram{{To: c.LocalAddr()}}); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Send after Close: %v, want net.ErrClosed", err)
 	}
 	if got := c.Stamps(nil, time.Millisecond); len(got) != 0 {
@@ -395,16 +403,12 @@ func TestReaderOutlivesErrors(t *testing.T) {
 	a := loopback(t, testGroup(t), false)
 	lo := a.Interfaces()[0].Index
 	// Nobody listens there: an ICMP answer comes back.
-	if _, err := a.Send([]byte("x"), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(t)), lo); err != nil {
-		t.Fatal(err)
-	}
+	sendTo(t, a, "x", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(t)), lo)
 	within(t, a.own, 20*time.Millisecond)
-	if _, err := a.ReceiveUnicast(make([]byte, 10)); !errors.Is(err, ErrTemporary) {
+	if _, err := one(a.ReceiveUnicast, 10); !errors.Is(err, ErrTemporary) {
 		t.Errorf("error %v, want a temporary one (here: the deadline)", err)
 	}
-	if _, err := a.Send([]byte("x"), a.LocalAddr(), lo); err != nil {
-		t.Fatal(err)
-	}
+	sendTo(t, a, "x", a.LocalAddr(), lo)
 	recvUnicast(t, a)
 }
 
@@ -434,39 +438,6 @@ func TestListenErrors(t *testing.T) {
 	for _, group := range []string{"239.255.52.5:0", "127.0.0.1:10525", "0.0.0.0:10525", "[fe80::1]:10525", "[ff0e::525]:10525"} {
 		if _, err := Listen(Config{Group: netip.MustParseAddrPort(group), Interfaces: []string{loopbackName}}); err == nil {
 			t.Errorf("group %s was accepted", group)
-		}
-	}
-}
-
-// BenchmarkSendAndDrain sends a packet and takes its stamp.
-func BenchmarkSendAndDrain(b *testing.B) {
-	a := loopback(b, testGroup(b), true)
-	to, lo, data := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), freePort(b)), a.Interfaces()[0].Index, make([]byte, 64)
-	var stamps []Sent
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := a.Send(data, to, lo); err != nil {
-			b.Fatal(err)
-		}
-		if stamps = a.Stamps(stamps[:0], 2*time.Millisecond); len(stamps) != 1 {
-			b.Fatalf("%d stamps for one packet", len(stamps))
-		}
-	}
-}
-
-// BenchmarkReceive sends a packet and receives it; the difference to BenchmarkSendAndDrain is roughly the receiving.
-func BenchmarkReceive(b *testing.B) {
-	a := loopback(b, testGroup(b), true)
-	lo, data, buf := a.Interfaces()[0].Index, make([]byte, 64), make([]byte, 1500)
-	var stamps []Sent
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := a.Send(data, a.LocalAddr(), lo); err != nil {
-			b.Fatal(err)
-		}
-		stamps = a.Stamps(stamps[:0], 2*time.Millisecond)
-		if _, err := a.ReceiveUnicast(buf); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

@@ -18,7 +18,7 @@ const errorPause = time.Millisecond
 
 // Packet is a received datagram.
 type Packet struct {
-	Data      []byte         // aliases the buffer given to Receive
+	Data      []byte         // in the buffer that the batch brought
 	From      netip.AddrPort // sender; a link-local IPv6 address has the interface's name as its zone
 	Iface     int            // index of the interface it came in on
 	ToGroup   bool           // it was addressed to the group
@@ -48,48 +48,68 @@ func (c *Conn) Dropped() Dropped {
 	}
 }
 
-// ReceiveGroup waits for the next datagram addressed to the group that comes in on an interface in use. The node's
-// own packets are among them. Its error is net.ErrClosed after Close; any other wraps ErrTemporary and leaves
-// the socket usable.
-func (c *Conn) ReceiveGroup(buf []byte) (Packet, error) { return c.receive(c.shared, buf, true) }
+// arrival is a datagram as the system handed it over.
+type arrival struct {
+	size    int // of what is in the buffer
+	cut     bool
+	from    netip.AddrPort
+	control []byte
+}
 
-// ReceiveUnicast waits for the next datagram addressed to this host's unicast port that comes in on an interface
-// in use or on loopback. Errors are as with ReceiveGroup.
-func (c *Conn) ReceiveUnicast(buf []byte) (Packet, error) { return c.receive(c.own, buf, false) }
+// ReceiveGroup waits for datagrams addressed to the group that come in on an interface in use, and returns as many as are there and the
+// batch holds: on Linux with one system call, elsewhere always one. Each Packet of the batch brings its buffer as its Data, whose
+// capacity counts; those that were filled come first. The node's own packets are among them. Its error is net.ErrClosed after Close;
+// any other wraps ErrTemporary and leaves the socket usable.
+func (c *Conn) ReceiveGroup(batch []Packet) (int, error) { return c.receive(c.shared, batch, true) }
+
+// ReceiveUnicast waits for datagrams addressed to this host's unicast port that come in on an interface in use or on loopback.
+// Batch and errors are as with ReceiveGroup.
+func (c *Conn) ReceiveUnicast(batch []Packet) (int, error) { return c.receive(c.own, batch, false) }
 
 // receive reads until a datagram is acceptable.
-func (c *Conn) receive(s *socket, buf []byte, toGroup bool) (Packet, error) {
+func (c *Conn) receive(s *socket, batch []Packet, toGroup bool) (int, error) {
 	for {
-		// In the first milliseconds after opening, until the kernel has got round to switching stamping on, packets come
-		// without a stamp. (SO_TIMESTAMPNS would fill in the time of the read; SO_TIMESTAMPING does not.)
-		n, oobn, flags, from, err := s.conn.ReadMsgUDPAddrPort(buf, s.oob[:])
-		short := flags&msgTrunc != 0
+		n, err := s.arrive(batch)
 		switch {
 		case err == nil:
 		case errors.Is(err, net.ErrClosed):
-			return Packet{}, net.ErrClosed
-		case truncated(err):
-			short, n = true, len(buf)
+			return 0, net.ErrClosed
 		default:
 			time.Sleep(errorPause)
-			return Packet{}, fmt.Errorf("%w: %w", ErrTemporary, err)
+			return 0, fmt.Errorf("%w: %w", ErrTemporary, err)
 		}
-		ctl := parseControl(s.oob[:oobn])
-		if ctl.lost != 0 {
-			c.drops.kernel.Add(uint64(ctl.lost - s.lost))
-			s.lost = ctl.lost
+		l, kept := c.links.Load(), 0
+		for i := range n {
+			if !c.fill(l, s, &batch[i], s.in.arrival(i), toGroup) {
+				continue
+			}
+			batch[kept], batch[i] = batch[i], batch[kept] // the buffer of a refused one stays in the batch
+			kept++
 		}
-		l := c.links.Load()
-		if !c.accept(l, ctl, toGroup) {
-			continue
+		if kept > 0 {
+			return kept, nil
 		}
-		p := Packet{Data: buf[:n], From: c.sender(l, from, ctl.iface), Iface: ctl.iface, ToGroup: toGroup,
-			Stamp: ctl.stamp, Kernel: ctl.stamped, Truncated: short}
-		if !ctl.stamped {
-			p.Stamp = wallNow()
-		}
-		return p, nil
 	}
+}
+
+// fill makes a packet of what arrived in its buffer, if it is acceptable.
+func (c *Conn) fill(l *links, s *socket, p *Packet, a arrival, toGroup bool) bool {
+	ctl := parseControl(a.control)
+	if ctl.lost != 0 {
+		c.drops.kernel.Add(uint64(ctl.lost - s.lost))
+		s.lost = ctl.lost
+	}
+	if !c.accept(l, ctl, toGroup) {
+		return false
+	}
+	// In the first milliseconds after opening, until the kernel has got round to switching stamping on, packets come
+	// without a stamp. (SO_TIMESTAMPNS would fill in the time of the read; SO_TIMESTAMPING does not.)
+	if !ctl.stamped {
+		ctl.stamp = wallNow()
+	}
+	*p = Packet{Data: p.Data[:a.size], From: c.sender(l, a.from, ctl.iface), Iface: ctl.iface, ToGroup: toGroup,
+		Stamp: ctl.stamp, Kernel: ctl.stamped, Truncated: a.cut}
+	return true
 }
 
 // accept tells whether a datagram is for this socket, and counts it if not.

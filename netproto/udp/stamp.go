@@ -26,25 +26,26 @@ const (
 	// askAgain: what is asked for has to be looked for, and where system calls are slow (68 µs in a guest of the lab) that is
 	// what a packet costs.
 	askAgain = 64
-	// maxPending packets may wait for their stamps, and as many stamps for their collection. More than the largest
-	// burst (one poll on 20 interfaces, or the acknowledgements of one window); a caller that never collects
-	// loses the oldest.
-	maxPending = 512
+	// maxPending datagrams may wait for their stamps, and as many stamps for their collection: as many as a network card's longest
+	// queue holds, which is where a stamp can be late. A caller that never collects loses the older half.
+	maxPending = 4096
 )
 
 // pendingStamp is a packet whose kernel stamp is to come.
 type pendingStamp struct {
-	id   uint32 // the kernel's number for it
-	sent Sent
-	at   time.Time // when it was sent, by the monotonic clock
+	sent    Sent
+	at      time.Time // when it was sent, by the monotonic clock
+	stamped bool      // it came
+	told    bool      // the user stamp was told meanwhile
 }
 
 // ledger matches kernel stamps with the packets they belong to. Its zero value has stamping off.
 type ledger struct {
 	on      bool
 	nextID  uint32
-	pending []pendingStamp // in the order of sending
-	ready   []Sent         // stamped, not yet collected
+	pending []pendingStamp // in the order of sending: their ids are the last before nextID
+	stamped int            // of them
+	ready   []Sent         // to be collected
 	misses  map[int]int    // in a row, by interface
 	sent    uint32         // packets, by which it is known when to ask again
 }
@@ -58,70 +59,120 @@ func (l *ledger) asks(iface int) bool {
 // givenUp tells whether the kernel is taken to give no stamps on this interface.
 func (l *ledger) givenUp(iface int) bool { return l.misses[iface] >= missesToGiveUp }
 
+// posted notes what went out.
+func (l *ledger) posted(list []parcel, at time.Time) {
+	for i := range list {
+		switch p := &list[i]; {
+		case p.asks:
+			l.asked(p.sent, at)
+		case p.sent.Token != 0:
+			l.tell(p.sent)
+		}
+	}
+}
+
 // asked notes that a packet went out for which a stamp was asked.
 func (l *ledger) asked(s Sent, at time.Time) {
-	l.expire(at)
 	if len(l.pending) >= maxPending {
-		l.misses[l.pending[0].sent.Iface]++
-		l.pending = append(l.pending[:0], l.pending[1:]...)
+		l.forget(maxPending / 2)
 	}
-	l.pending = append(l.pending, pendingStamp{id: l.nextID, sent: s, at: at})
+	l.pending = append(l.pending, pendingStamp{sent: s, at: at})
 	l.nextID++
+}
+
+// tell has a stamp collected.
+func (l *ledger) tell(s Sent) {
+	if len(l.ready) >= maxPending {
+		l.ready = append(l.ready[:0], l.ready[maxPending/2:]...)
+	}
+	l.ready = append(l.ready, s)
+}
+
+// forget strikes off the n oldest; those whose stamp did not come are missed.
+func (l *ledger) forget(n int) {
+	if n == 0 {
+		return
+	}
+	for i := range l.pending[:n] {
+		if l.pending[i].stamped {
+			l.stamped--
+		} else {
+			l.misses[l.pending[i].sent.Iface]++
+		}
+	}
+	l.pending = append(l.pending[:0], l.pending[n:]...)
 }
 
 // restarted notes that the kernel counts from 0 again: after a failed send it cannot be known whether the kernel
 // counted that packet. The stamps still to come are given up.
 func (l *ledger) restarted() {
-	l.pending = l.pending[:0]
-	l.nextID = 0
+	l.tellUser(func(*pendingStamp) bool { return true })
+	l.pending, l.stamped, l.nextID = l.pending[:0], 0, 0
 }
 
 // report takes a stamp (ns since the Unix epoch) with the kernel's id, read when the clock stood at now. It tells
 // whether ids still fit; if not, the kernel counted a packet of which the ledger knows nothing, and its
 // counting must be restarted.
 func (l *ledger) report(stamp int64, id uint32, now int64) (inStep bool) {
-	if int32(id-l.nextID) >= 0 {
+	back := l.nextID - id // 1 is the youngest
+	if int32(back) <= 0 {
 		return false
 	}
-	for i, p := range l.pending {
-		if p.id != id {
-			continue
-		}
-		l.pending = append(l.pending[:i], l.pending[i+1:]...)
-		// A stamp from before the packet was handed over, or from the future, is another packet's, left over from
-		// before a restart of the counting; or the clock was stepped meanwhile. Useless either way.
-		if stamp < p.sent.Stamp || stamp > now {
-			return true
-		}
-		delete(l.misses, p.sent.Iface)
-		if len(l.ready) >= maxPending {
-			l.ready = append(l.ready[:0], l.ready[1:]...)
-		}
-		p.sent.Stamp, p.sent.Kernel = stamp, true
-		l.ready = append(l.ready, p.sent)
+	if int64(back) > int64(len(l.pending)) {
+		return true // expired
+	}
+	p := &l.pending[len(l.pending)-int(back)]
+	if p.stamped {
 		return true
 	}
-	return true // expired
+	p.stamped = true
+	l.stamped++
+	// A stamp from before the packet was handed over, or from the future, is another packet's, left over from
+	// before a restart of the counting; or the clock was stepped meanwhile. Useless either way.
+	if stamp < p.sent.Stamp || stamp > now {
+		if !p.told {
+			l.tell(p.sent)
+		}
+		return true
+	}
+	delete(l.misses, p.sent.Iface)
+	l.tell(Sent{Token: p.sent.Token, Iface: p.sent.Iface, Stamp: stamp, Kernel: true})
+	return true
 }
 
 // expire counts as missed what is older than stampExpiry.
 func (l *ledger) expire(now time.Time) {
 	n := 0
 	for n < len(l.pending) && now.Sub(l.pending[n].at) > stampExpiry {
-		l.misses[l.pending[n].sent.Iface]++
 		n++
 	}
-	if n > 0 {
-		l.pending = append(l.pending[:0], l.pending[n:]...)
+	l.forget(n)
+}
+
+// giveUp tells the user stamps of what has waited long enough for the kernel's, of all if so wanted, and forgets the oldest.
+func (l *ledger) giveUp(now time.Time, all bool) {
+	l.tellUser(func(p *pendingStamp) bool {
+		return all || now.Sub(p.at) > stampPatience || l.givenUp(p.sent.Iface)
+	})
+	l.expire(now)
+}
+
+// tellUser tells the user stamps of those packets that have neither stamp yet.
+func (l *ledger) tellUser(which func(*pendingStamp) bool) {
+	for i := range l.pending {
+		if p := &l.pending[i]; !p.stamped && !p.told && which(p) {
+			p.told = true
+			l.tell(p.sent)
+		}
 	}
 }
 
-// patience is how long waiting for stamps is still worth it: until the youngest packet is stampPatience old.
-// Packets on interfaces given up are not waited for.
+// patience is how long waiting for stamps is still worth it: until the youngest packet is stampPatience old. What is on
+// interfaces given up is not waited for, nor what has a stamp.
 func (l *ledger) patience(now time.Time) time.Duration {
 	for i := len(l.pending) - 1; i >= 0; i-- {
-		if !l.givenUp(l.pending[i].sent.Iface) {
-			return stampPatience - now.Sub(l.pending[i].at)
+		if p := &l.pending[i]; !p.stamped && !p.told && !l.givenUp(p.sent.Iface) {
+			return stampPatience - now.Sub(p.at)
 		}
 	}
 	return 0
@@ -131,5 +182,10 @@ func (l *ledger) patience(now time.Time) time.Duration {
 func (l *ledger) collect(dst []Sent) []Sent {
 	dst = append(dst, l.ready...)
 	l.ready = l.ready[:0]
+	n := 0
+	for n < len(l.pending) && l.pending[n].stamped {
+		n++
+	}
+	l.forget(n)
 	return dst
 }

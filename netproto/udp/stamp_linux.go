@@ -22,16 +22,19 @@ func setStamping(fd, flags int) error {
 	return err
 }
 
+// stampBatch is how many stamps are read at once: those of what is sent at once.
+const stampBatch = sendBatch
+
 // txStamper reads the error queue of the unicast socket. It works inside RawConn.Control: RawConn.Read would wait
 // for the lock that the reading goroutine holds all the time, and waiting in RawConn.Write would hold up the
-// next send. All it needs lives in it, so that a drain allocates next to nothing.
+// next send. All it needs lives in it, so that a drain allocates nothing.
 type txStamper struct {
 	raw  syscall.RawConn
-	data [1]byte // reports carry no payload
-	oob  [256]byte
+	in   mmsg
+	oob  [stampBatch][controlSize]byte // reports carry no payload
 	poll [1]unix.PollFd
 	left time.Duration
-	take func(stamp int64, id uint32)
+	take func(stamp int64, id uint32, now int64)
 
 	drainFn, waitFn, restartFn func(fd uintptr)
 }
@@ -40,27 +43,34 @@ type txStamper struct {
 func (t *txStamper) start(raw syscall.RawConn) bool {
 	t.raw = raw
 	t.drainFn, t.waitFn, t.restartFn = t.drainFd, t.waitFd, restartFd
+	t.in.begin(unix.SYS_RECVMMSG, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT, stampBatch)
+	for i := range t.oob {
+		t.in.set(i, nil, t.oob[i][:], 0)
+	}
 	return true
 }
 
 // drain hands every stamp in the error queue to take, without waiting. Left there, stamps would use up the
 // receive buffer, until incoming packets are dropped.
-func (t *txStamper) drain(take func(stamp int64, id uint32)) {
+func (t *txStamper) drain(take func(stamp int64, id uint32, now int64)) {
 	t.take = take
 	_ = t.raw.Control(t.drainFn) // fails only on a closed socket, which has no stamps
 }
 
 func (t *txStamper) drainFd(fd uintptr) {
-	for {
-		_, n, _, _, err := unix.Recvmsg(int(fd), t.data[:], t.oob[:], unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
+	for got := stampBatch; got == stampBatch; { // fewer: that was all
+		t.in.n = stampBatch
+		t.in.call(fd)
+		if got = t.in.n; got == 0 {
 			return // EAGAIN: empty
 		}
-		if stamp, id, ok := parseErrqueue(hostLayout, t.oob[:n]); ok {
-			t.take(stamp, id)
+		now := wallNow()
+		for i := range got {
+			h := &t.in.heads[i].head
+			if stamp, id, ok := parseErrqueue(hostLayout, t.oob[i][:h.Controllen]); ok {
+				t.take(stamp, id, now)
+			}
+			h.SetControllen(controlSize)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 func newLedger(start time.Time) *ledger {
 	l := &ledger{on: true, misses: map[int]int{}}
 	for k := range 3 {
-		l.asked(Sent{Token: Token(k + 1), Iface: 7, Stamp: int64(k+1) * 1000}, start)
+		l.asked(Sent{Token: uint64(k + 1), Iface: 7, Stamp: int64(k+1) * 1000}, start)
 	}
 	return l
 }
@@ -23,7 +23,7 @@ func TestLedgerOrder(t *testing.T) {
 		}
 	}
 	got := l.collect(nil)
-	for k, token := range []Token{3, 1, 2} {
+	for k, token := range []uint64{3, 1, 2} {
 		if len(got) != 3 || got[k].Token != token || got[k].Stamp != int64(token)*1000+500 || !got[k].Kernel || got[k].Iface != 7 {
 			t.Fatalf("collected %+v", got)
 		}
@@ -42,10 +42,13 @@ func TestLedgerStrangers(t *testing.T) {
 	}
 	l.report(999, 0, 9999)
 	l.report(10000, 1, 9999)
-	if got := l.collect(nil); len(got) != 0 {
-		t.Errorf("impossible stamps were taken: %+v", got)
+	if got := l.collect(nil); len(got) != 2 || got[0].Kernel || got[0].Stamp != 1000 || got[1].Kernel || got[1].Stamp != 2000 {
+		t.Errorf("instead of impossible stamps: %+v, want the user's", got)
 	}
 	l.restarted()
+	if got := l.collect(nil); len(got) != 1 || got[0].Token != 3 || got[0].Kernel {
+		t.Errorf("at a restart: %+v, want the user stamp of token 3", got)
+	}
 	l.asked(Sent{Token: 4, Stamp: 4000}, time.Now())
 	l.report(4500, 0, 9999)
 	if got := l.collect(nil); len(got) != 1 || got[0].Token != 4 {
@@ -80,7 +83,7 @@ func TestLedgerGivesUp(t *testing.T) {
 	if p := l.patience(now); p != stampPatience {
 		t.Errorf("waits %v for another interface", p)
 	}
-	l.report(2, l.pending[0].id, 3)
+	l.report(2, l.nextID-2, 3)
 	if l.givenUp(7) {
 		t.Error("a stamp came and the interface is still given up")
 	}

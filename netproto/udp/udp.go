@@ -8,7 +8,7 @@
 //
 // Hop limits are 1 throughout, 0 for multicast on loopback: meantime does not cross routers. (Unicast on loopback
 // has 1 as well: Linux refuses 0 there, and a loopback packet goes nowhere else.) A group on loopback must be an
-// IPv4 one. macOS refuses to send multicast from loopback: SendGroup says so there.
+// IPv4 one. macOS refuses to send multicast from loopback: Send says so there.
 //
 // All stamps are nanoseconds since the Unix epoch on the host's system clock, kernel and user stamps alike; Kernel says
 // which one it is. The two are not alike in quality: a user stamp is 10 µs off when idle, 30 ms on a busy machine.
@@ -74,7 +74,8 @@ type socket struct {
 	p6     *ipv6.PacketConn // set on IPv6 sockets
 	stamps bool             // the kernel stamps received packets
 	lost   uint32           // what the kernel has dropped, as it told last
-	oob    [controlSize]byte
+	in     incoming
+	out    departing
 }
 
 // Conn is a node's connection to the LAN. Each Receive method is for one goroutine at a time; all others may be called
@@ -90,14 +91,15 @@ type Conn struct {
 	close  sync.Once
 
 	mu      sync.Mutex // guards what follows
-	token   Token
 	ledger  ledger
 	stamper txStamper
-	take    func(stamp int64, id uint32) // c.takeStamp, made once
-	astray  bool                         // ids no longer fit; see ledger.report
-	control []byte                       // scratch for sending
-	hops    int                          // multicast hop limit now set on the unicast socket
-	failed  map[string]string            // problems already reported by Refresh, by interface
+	take    func(stamp int64, id uint32, now int64) // c.takeStamp, made once
+	astray  bool                                    // ids no longer fit; see ledger.report
+	parcels []parcel                                // to be sent in one go
+	control []byte                                  // what stands in theirs
+	errs    []error                                 // of the Send under way
+	hops    int                                     // multicast hop limit now set on the unicast socket
+	failed  map[string]string                       // problems already reported by Refresh, by interface
 	watch   watch
 	unseen  int // how often Refresh has not looked since it last did
 }
