@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -160,7 +161,9 @@ const (
 func rest(p udp.Packet) {
 	if p.Kernel && time.Duration(time.Now().UnixNano()-p.Stamp) < keepsUp {
 		time.Sleep(restFor)
+		return
 	}
+	runtime.Gosched() // the driver has its turn, also where there is one processor
 }
 
 // check says whether a datagram may have a place in the queue, or why not. Some that are refused for their key may, for the node to name

@@ -62,10 +62,11 @@ func (m *mmsg) set(i int, data, control []byte, address int) {
 	}
 }
 
-// call makes the system call once. It is false where it would have to wait.
+// call makes the system call once. It is false where it would have to wait. The sockets are non-blocking, so the scheduler is not told of
+// the call: that would wake Go's monitor thread each time that the process comes out of idleness (DESIGN.md, "What an idle node costs").
 func (m *mmsg) call(fd uintptr) bool {
 	for {
-		n, _, errno := unix.Syscall6(m.trap, fd, uintptr(unsafe.Pointer(&m.heads[0])), uintptr(m.n), m.flags, 0, 0)
+		n, _, errno := unix.RawSyscall6(m.trap, fd, uintptr(unsafe.Pointer(&m.heads[0])), uintptr(m.n), m.flags, 0, 0)
 		if errno == unix.EINTR {
 			continue
 		}
