@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// lookEvery is how often other programs' writes are looked for while the clock is not being steered. Each Steer looks
-	// before it writes: it would cover them up.
-	lookEvery = 5 * time.Second
 	// foreignForget is how long the same finding stays old news after it was last seen.
 	foreignForget = time.Minute
 	// foreignPause is between two findings that differ: a program that steers writes other values each time.

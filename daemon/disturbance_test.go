@@ -160,7 +160,7 @@ func TestForeignUnsteered(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		m.start(ctx)
-		time.Sleep(lookEvery + time.Millisecond)
+		time.Sleep(upkeepEvery + upkeepGrace + time.Millisecond)
 		m.ask(ctx, func() {
 			if len(got) != 1 || clock.what == "" {
 				t.Errorf("told %q; steered: %v", got, clock.what == "")

@@ -23,8 +23,10 @@ const (
 	// perMoment is how many packets of a batch are handled at one reading of the clock: some 20 µs, as much as a stamp taken in user space
 	// is off by anyway.
 	perMoment = 4
-	// refreshEvery is how often interfaces are looked at and groups joined again, and a service manager hears of us. It costs 30 µs.
-	refreshEvery = 3 * time.Second
+	// upkeepEvery is how often interfaces and other programs' writes are looked for, and a service manager hears of us: at what comes anyway
+	// then, or upkeepGrace later. A timer for each would wake an idle node, and Go's monitor thread with it.
+	upkeepEvery = 3 * time.Second
+	upkeepGrace = 2 * time.Second
 	// cheapReading (ns) is the width of a reading of the clock up to which it costs nothing worth saving. In a guest of the lab,
 	// where each look at a clock is a system call of 68 µs, three of them take 200 µs.
 	cheapReading = 20_000
@@ -32,7 +34,7 @@ const (
 	justNow = 50_000_000
 	// readEvery is how often the wall clock is read nevertheless: a jump is found at the next look.
 	readEvery = 100 * time.Millisecond
-	// idle bounds a wait when the node has no deadline.
+	// idle is a wait where nothing is due.
 	idle = time.Minute
 )
 
@@ -58,6 +60,7 @@ type driver struct {
 	log   *slog.Logger
 	zero  int64         // raw reading (ns) at the start
 	at    time.Duration // the latest moment, since then
+	due   time.Duration // when upkeep is
 
 	sharp sysclock.Reading // the last that has the wall clock, too
 	doubt bool             // the clock seems to have been set since
@@ -188,10 +191,6 @@ func (d *driver) run(ctx context.Context) error {
 
 // loop is the driver's one goroutine.
 func (d *driver) loop(ctx context.Context, failed <-chan error) error {
-	refresh := time.NewTicker(refreshEvery)
-	defer refresh.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
 	alarm := time.NewTimer(0)
 	defer alarm.Stop()
 	for {
@@ -206,15 +205,6 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			d.gate.release(b)
 		case <-alarm.C:
 			err = d.tick()
-		case <-refresh.C:
-			d.refresh()
-			d.notify.alive(d.status())
-			continue
-		case <-look.C:
-			if d.look(); d.found == "" {
-				continue
-			}
-			err = d.handle(node.Tick{})
 		case <-d.sets:
 			d.doubt = true
 			err = d.handle(node.Tick{})
@@ -225,6 +215,9 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 		case ask := <-d.asks:
 			ask()
 			continue
+		}
+		if err == nil && d.at >= d.due {
+			err = d.upkeep()
 		}
 		if err != nil {
 			return err
@@ -241,7 +234,7 @@ func (d *driver) rekey(ring *netproto.Ring) error {
 
 // untilNext is how long the driver may sleep from its latest moment on. Only what the node has handled makes a new one.
 func (d *driver) untilNext() time.Duration {
-	wait := min(d.node.Deadline()-d.at, idle)
+	wait := min(d.node.Deadline(), d.due+upkeepGrace) - d.at
 	return max(0, min(wait, d.trace.due(d.clock)))
 }
 
@@ -436,7 +429,7 @@ func (d *driver) perform(e node.Effect) error {
 	case *node.Send:
 		d.post(e)
 	case *node.Steer:
-		d.look()
+		d.look() // for other programs' writes, which this one covers up
 		err := d.clock.Steer(sysclock.Steering{
 			Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew,
 			MaxError: e.MaxError, EstError: e.EstError, Synchronised: e.Synchronised,
@@ -521,6 +514,17 @@ func (d *driver) collect(wait time.Duration) {
 	if d.owed = max(0, d.owed-len(d.stamps)); wait > 0 {
 		d.owed = 0
 	}
+}
+
+// upkeep is what is done now and then. The loop does it itself: who watches it hears that it turns.
+func (d *driver) upkeep() error {
+	d.due = d.at + upkeepEvery
+	d.refresh()
+	d.notify.alive(d.status())
+	if d.look(); d.found == "" {
+		return nil
+	}
+	return d.handle(node.Tick{})
 }
 
 // refresh looks after the interfaces.

@@ -22,9 +22,9 @@ var Version = "(devel)"
 // least, of which a node uses one: it saves 2 MiB of an idle node's 22, and a node makes garbage too slowly for the rest to show.
 const collectAt = 40
 
-// thrifty has Go's runtime take less of the machine than it takes by itself, unless its own variables of the environment say otherwise. One
-// goroutine at a time is enough: that is a quarter of a processor for the master of ten thousand members. More would wake each other at each
-// packet that comes in, and find nothing to do.
+// thrifty has Go's runtime take less of the machine than it does by itself, unless its own variables of the environment say otherwise. One
+// processor is enough: a master of ten thousand takes part of one. With more, threads wake each other at each packet and find
+// nothing to do.
 func thrifty() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(collectAt)
@@ -55,6 +55,7 @@ func Main(ctx context.Context, cfg configs.Config, log *slog.Logger, up func()) 
 			}
 		}
 		up()
+		shed()
 		return nil
 	})
 }
