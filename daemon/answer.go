@@ -58,6 +58,9 @@ func (d *driver) statusAnswer() (control.Status, error) {
 	if s.Standing != 0 {
 		a.Standing = s.Standing.String()
 	}
+	if s.Turns > 0 { // a master
+		a.Turns, a.Window, a.Expected, a.Lost = s.Turns, known(s.Window, s.Window > 0), &s.Expected, &s.Lost
+	}
 	for _, m := range d.node.Members()[1:] {
 		if m.Master {
 			a.MasterAddr, a.MasterName = m.Addr.Addr().String(), m.Name

@@ -124,6 +124,9 @@ func logStatus(log *slog.Logger, level slog.Level, s node.Status) {
 		args = append(args, "bound", s.Bound)
 	}
 	args = append(args, "frequency_ppm", shortPPM(s.Rate), "kernel_stamps", s.Kernel, "key", keyName(s.Key))
+	if s.Turns > 1 {
+		args = append(args, "turns", s.Turns, "window", s.Window, "replies_expected", s.Expected, "replies_lost", s.Lost)
+	}
 	if s.Key != 0 && s.Holders > 0 { // a master
 		args = append(args, "newest_key", keyName(s.Held[0]), "held_by", s.Holders)
 	}

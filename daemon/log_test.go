@@ -103,7 +103,11 @@ func TestStatusLine(t *testing.T) {
 	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee held=2 dropped=2 ") {
 		t.Errorf("of a member: %s", got)
 	}
-	s.Holders = 3
+	s.Turns, s.Window, s.Expected, s.Lost = 10, 500*time.Millisecond, 9999, 3
+	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " turns=10 window=500ms replies_expected=9999 replies_lost=3 ") {
+		t.Errorf("of a large LAN: %s", got)
+	}
+	s.Turns, s.Holders = 1, 3
 	if got := logged(t, configs.Log{}, write); !strings.Contains(got[0], " key=00c0ffee newest_key=00000bee held_by=3 held=2 dropped=2 ") {
 		t.Errorf("of a master: %s", got)
 	}

@@ -83,7 +83,7 @@ func faultKinds() string {
 // lanFlags are the flags that describe a LAN, in the order of sim.Options. A scenario brings its own LAN.
 var lanFlags = []string{
 	"nodes", "drift", "wander", "temperature", "period", "apart", "delay", "jitter", "shape", "asymmetry", "loss", "duplicate",
-	"reorder", "latency", "user-stamps", "keyed", "poll", "poll-max", "max-slew", "for", "faults",
+	"reorder", "latency", "user-stamps", "keyed", "poll", "poll-max", "full-rounds-to", "max-slew", "for", "faults",
 }
 
 // bind makes the flags. The usage of each begins with what its value is, because a wrong value is answered by "write the …".
@@ -120,6 +120,8 @@ func (o *simulateOptions) bind(command *cobra.Command) {
 	flags.BoolVar(&l.Keyed, "keyed", false, "seal every packet with a key, and open it, as real hosts do")
 	span("poll", &l.Poll, "`time` from poll to poll")
 	span("poll-max", &l.PollMax, "`time` from poll to poll once the LAN has been calm for long (default: as --poll)")
+	flags.IntVar(&l.FullRounds, "full-rounds-to", 0, "`number` of members up to which each has all its exchanges in every round (default: as the "+
+		"configuration's)")
 	ppm("max-slew", &l.MaxSlew, "`ppm` that a clock runs off by at most while it is slewed")
 	span("for", &l.For, "`time` that is simulated")
 	value("faults", "`list` of what happens to whom when, such as kill:master@60s+10s", "", func(text string) error {

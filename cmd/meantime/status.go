@@ -221,6 +221,10 @@ func showStatus(o overview, on screen) string {
 	}
 	text.add("this host", "%s, role %s%s", named(s.Name, s.ID), s.Role, words(", ", s.Standing))
 	text.add("members", "%d, of which %d %s", s.Members, s.Voters, verb(s.Voters, "votes", "vote"))
+	if s.Turns > 1 && s.Expected != nil && s.Lost != nil {
+		text.add("in turns", "each member has all its exchanges once in %d rounds, and one in each of the others", s.Turns)
+		text.add("replies", "%d lost of %d, within %s each round", *s.Lost, *s.Expected, short(s.Window))
+	}
 	text.odd(odd(o.members.Members))
 	text.clock(s)
 	text.traffic(s)

@@ -54,6 +54,14 @@ key           0a0b0c0d, of 2 held
 up            1h30m0s
 dropped       key 1, stale 2
 `)
+	large := lanOfFive
+	large.Turns, large.Window, large.Expected, large.Lost = 10, sec(500*time.Millisecond), new(uint64(98765)), new(uint64(3))
+	if got := showStatus(overview{Status: large}, screen{}); !strings.Contains(got, `
+in turns      each member has all its exchanges once in 10 rounds, and one in each of the others
+replies       3 lost of 98765, within 500ms each round
+`) {
+		t.Errorf("of a large LAN:\n%s", got)
+	}
 	want(t, showStatus(overview{Status: control.Status{ID: "00000000000000a1", Role: "slave", State: "listening", DryRun: true}}, screen{}),
 		`This host is on no LAN time yet: no master is heard.
 

@@ -62,10 +62,14 @@ type Status struct {
 	LastPoll     *Seconds          `json:"last_poll_s,omitempty"` // age of the last poll that was sent, or obeyed
 	Members      int               `json:"members"`
 	Voters       int               `json:"voters"`
-	Spread       *Seconds          `json:"spread_s,omitempty"` // largest minus smallest offset among the voters
-	Offset       Seconds           `json:"offset_s"`           // of this clock from where its node wants it: still to be slewed
-	Bound        *Seconds          `json:"bound_s,omitempty"`  // how far this clock may be from LAN time
-	Frequency    float64           `json:"frequency_ppm"`      // correction of this oscillator
+	Turns        int               `json:"turns,omitempty"`            // of a master: rounds in which each member has all its exchanges once
+	Window       *Seconds          `json:"window_s,omitempty"`         // of a master: within which replies are sent
+	Expected     *uint64           `json:"replies_expected,omitempty"` // of a master: from members that it heard in the round before
+	Lost         *uint64           `json:"replies_lost,omitempty"`     // of those, how many did not come
+	Spread       *Seconds          `json:"spread_s,omitempty"`         // largest minus smallest offset among the voters
+	Offset       Seconds           `json:"offset_s"`                   // of this clock from where its node wants it: still to be slewed
+	Bound        *Seconds          `json:"bound_s,omitempty"`          // how far this clock may be from LAN time
+	Frequency    float64           `json:"frequency_ppm"`              // correction of this oscillator
 	Scatter      *Seconds          `json:"scatter_s,omitempty"`
 	KernelStamps bool              `json:"kernel_stamps"`
 	Interference []string          `json:"interference"`  // other programs and hands at this clock; none: []

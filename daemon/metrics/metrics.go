@@ -25,8 +25,8 @@ import (
 const Path = "/metrics"
 
 const (
-	// seriesOf is how many members have series of their own: each has 8, and a master of 4,096 would make 33,000, which is a lot for one
-	// target of a Prometheus; 256 make 2,000. Of all members there are counts, by their voices.
+	// seriesOf is how many members have series of their own: each has 8, and a master of 10,000 would make 80,000, which is far too much
+	// for one target of a Prometheus; 256 make 2,000. Of all members there are counts, by their voices.
 	seriesOf = 256
 	// patience is how long the source may take. It answers between two packets.
 	patience = 5 * time.Second
@@ -67,7 +67,9 @@ func (c collector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range ofMember {
 		out <- m.desc
 	}
-	for _, desc := range []*prometheus.Desc{info, masterInfo, state, received, sent, dropped, events, memberInfo, voices, series} {
+	for _, desc := range []*prometheus.Desc{
+		info, masterInfo, state, received, sent, dropped, expected, lost, events, memberInfo, voices, series,
+	} {
 		out <- desc
 	}
 }
@@ -112,6 +114,10 @@ func collectStatus(out chan<- prometheus.Metric, s control.Status) {
 		out <- counter(received, float64(s.Packets[kind]), kind)
 	}
 	out <- counter(sent, float64(s.Packets["sent"]))
+	if s.Expected != nil && s.Lost != nil {
+		out <- counter(expected, float64(*s.Expected))
+		out <- counter(lost, float64(*s.Lost))
+	}
 	for _, reason := range reasons {
 		out <- counter(dropped, float64(s.Dropped[reason]), reason)
 	}

@@ -44,7 +44,7 @@ func master(n int) fixed {
 			ID: id(0), Name: "bell", Role: "auto", State: "keeping", Master: id(0), MasterName: "bell", Lineage: "00c0ffee00c0ffee", Term: 3,
 			Round: 99, Members: n, Voters: n - 1, Spread: new(control.Seconds(4e-6)), Offset: -2e-6, Bound: new(control.Seconds(9e-6)),
 			Frequency: -12.5, Scatter: new(control.Seconds(1e-6)), KernelStamps: true, Key: "0badcafe", KeysHeld: 1, Uptime: 3600, Interval: 1,
-			LastPoll: new(control.Seconds(0.25)), Packets: map[string]uint64{"replies": 7, "sent": 12}, Dropped: map[string]uint64{"key": 2},
+			LastPoll: new(control.Seconds(0.25)), Turns: 2, Window: new(control.Seconds(0.5)), Expected: new(uint64(900)), Lost: new(uint64(3)), Packets: map[string]uint64{"replies": 7, "sent": 12}, Dropped: map[string]uint64{"key": 2},
 		},
 		members: control.Members{Complete: true},
 		events:  control.Events{Lost: 5, Events: make([]control.Event, 2)},

@@ -50,6 +50,9 @@ var (
 	sent     = describe("packets_sent_total", "Packets sent.")
 	dropped  = describe("packets_dropped_total", "Datagrams that were not taken, by reason. A few are normal; many of reason key come from a "+
 		"host with another key file, or from an attacker.", "reason")
+	expected = describe("replies_expected_total", "Replies that a master could expect: of members that it had heard in the round before.")
+	lost     = describe("replies_lost_total", "Replies expected that did not come. Less than a thousandth is good on a wire, whatever the "+
+		"size of the LAN.")
 	events = describe("events_total", "What happened since the start, as `meantime events` tells: changes of state and master, steps, "+
 		"exclusions, disturbances. A number that stands still is good.")
 	memberInfo = describe("member_info", "1; the labels say who the member is.", "id", "name", "address", "standing")
@@ -82,6 +85,11 @@ var ofStatus = []metric[control.Status]{
 		func(s control.Status) (float64, bool) { return float64(s.Members), true }},
 	{describe("voters", "Members whose clocks make LAN time. As many as members is good."),
 		func(s control.Status) (float64, bool) { return float64(s.Voters), true }},
+	{describe("turns", "Rounds in which each member has all its exchanges once: 1, but for a LAN of more members than full_rounds_to; on the "+
+		"master."),
+		func(s control.Status) (float64, bool) { return float64(s.Turns), s.Turns > 0 }},
+	{describe("reply_window_seconds", "Within which the replies of a round are sent; on the master. It grows where the master is late."),
+		func(s control.Status) (float64, bool) { return seconds(s.Window) }},
 	{describe("spread_seconds", "Largest minus smallest offset of the voters' clocks in the last round. Below 1 ms is good on a wire; "+
 		"it is more while a clock is still slewed to LAN time."),
 		func(s control.Status) (float64, bool) { return seconds(s.Spread) }},

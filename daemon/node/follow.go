@@ -261,7 +261,7 @@ func (n *Node) reply(s *session) {
 	line := n.servo.Line()
 	r := netproto.Reply{
 		Echo: s.poll, Nonce: nonce,
-		T2: n.stamp(s.t2), T3: n.stamp(n.at.Raw),
+		T2: n.stamp(s.t2), T3: n.stamp(n.at.Raw + n.lag.usual),
 		Residual: line.At(n.at.Raw) - n.clock.wall(n.at.Raw),
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
@@ -306,7 +306,11 @@ func (n *Node) followSent(in Sent) {
 	for _, s := range n.follow.sessions {
 		for i := range s.sent[:s.replies] {
 			if r := &s.sent[i]; r.token == in.Token {
-				r.raw, r.kernel = n.clock.raw(in.Stamp), in.Kernel
+				raw := n.clock.raw(in.Stamp)
+				if in.Kernel && !r.kernel {
+					n.lag.learn(raw - r.raw)
+				}
+				r.raw, r.kernel = raw, in.Kernel
 			}
 		}
 		if s.then.token == in.Token { // later than the Ack

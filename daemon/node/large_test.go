@@ -91,6 +91,25 @@ func TestAMasterAcksInTurns(t *testing.T) {
 	}
 }
 
+// Whether members wait for their turns is logged when it changes.
+func TestTurnsAreAnnounced(t *testing.T) {
+	b := newBench(t, RoleMaster, func(c *Config) { c.FullRoundsTo = 3 })
+	b.firstPoll()
+	for _, step := range []struct {
+		members int
+		says    string
+	}{{3, ""}, {4, "in its turn"}, {9, ""}, {3, "in each round again"}, {2, ""}} {
+		b.node.lead.peers = nil
+		for i := range step.members {
+			b.node.lead.peers = append(b.node.lead.peers, &peer{id: netproto.ID(i + 2), slot: netproto.NoSlot})
+		}
+		_, effects := b.upTo(netproto.KindPoll, time.Minute)
+		if said(effects, "all its exchanges") != (step.says != "") || !said(effects, step.says) && step.says != "" {
+			t.Errorf("%d members: %+v", step.members, of[Note](effects))
+		}
+	}
+}
+
 // PROTOCOL.md 8.6: who obeys another or nobody, who repeats its reply and who answers a copy of the poll is Acked out of turn.
 func TestWhoseTurnItIsNotAndIsAckedNevertheless(t *testing.T) {
 	b := newBench(t, RoleMaster, func(c *Config) { c.FullRoundsTo = 1 })
@@ -360,5 +379,51 @@ func TestLostRepliesAreCounted(t *testing.T) {
 	s := b.node.Status()
 	if s.Expected-before.Expected != 3+4*2+2+3 || s.Lost-before.Lost != 1 || s.Turns != 1 || s.Window != 120*time.Millisecond {
 		t.Errorf("%d expected, %d lost, %d turns, %v", s.Expected-before.Expected, s.Lost-before.Lost, s.Turns, s.Window)
+	}
+}
+
+// PROTOCOL.md 8.38: t3 is written before the Reply leaves. What replies usually take from there, by the kernel's stamps, is counted in; what one
+// took that was held up is not, nor what user space says.
+func TestARepliesT3IsWhenItUsuallyLeaves(t *testing.T) {
+	b := known(t)
+	told := func(seq uint32, took time.Duration, kernel bool) time.Duration {
+		effects := b.packet(masterAddr, pollOf(seq, func(_ *netproto.Header, p *netproto.Poll) { p.Window, p.Slots, p.Turns = 80_000, 8, 1000 }))
+		var sent *Send
+		var at time.Duration
+		for end := b.now + 300*time.Millisecond; b.now < end; effects = append(effects, b.after(time.Millisecond)...) {
+			for _, s := range of[*Send](effects) {
+				if sent == nil {
+					sent, at = s, b.now
+					b.give(&Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now+took), Kernel: kernel})
+				}
+			}
+			if sent != nil {
+				break
+			}
+		}
+		_, rs := replies(t, effects)
+		b.packet(masterAddr, adjustOf(seq, rs[0].Nonce, 0, func(_ *netproto.Header, a *netproto.Adjust) { a.Entries[0].Slot = 5 }))
+		b.after(at + time.Second - b.now)
+		return time.Duration(int64(rs[0].T3)-wallStart) - at
+	}
+	told(2, 0, false) // without a slot yet
+	for seq := uint32(3); seq < 60; seq++ {
+		told(seq, 30*time.Microsecond, true)
+	}
+	near := func(got time.Duration, what string) {
+		t.Helper()
+		if got < 29*time.Microsecond || got > 31*time.Microsecond {
+			t.Errorf("t3 is %v after the reply was written, want 30µs: %s", got, what)
+		}
+	}
+	near(told(60, 5*time.Second, false), "as the kernel said")
+	near(told(61, 30*time.Microsecond, true), "whatever user space said")
+	told(62, 5*time.Millisecond, true)
+	if got := told(63, 30*time.Microsecond, true); got > 40*time.Microsecond {
+		t.Errorf("one reply that was held up for 5 ms moves t3 to %v", got)
+	}
+	told(64, -time.Second, true) // a clock that was set in between
+	if got := told(65, 30*time.Microsecond, true); got < 20*time.Microsecond {
+		t.Errorf("a stamp of before moves t3 to %v", got)
 	}
 }

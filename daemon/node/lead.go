@@ -144,7 +144,9 @@ func (n *Node) poll() {
 		return
 	}
 	n.flushAdjusts()
+	before := l.load.turns
 	window := l.plan(n.cfg.FullRoundsTo)
+	n.tellTurns(before)
 	l.seq++
 	l.rounds++
 	n.seq = l.seq

@@ -47,6 +47,17 @@ func (l *leader) plan(fullRoundsTo int) (window time.Duration) {
 	return d.window
 }
 
+// tellTurns logs that turns begin or end.
+func (n *Node) tellTurns(before int) {
+	members, turns := Attr{"members", len(n.lead.peers) + 1}, Attr{"turns", n.lead.load.turns}
+	switch now := n.lead.load.turns; {
+	case now > 1 && before == 1:
+		n.note(Info, "more members than full_rounds_to: each has all its exchanges in its turn, and one in the other rounds", members, turns)
+	case now == 1 && before > 1:
+		n.note(Info, "every member has all its exchanges in each round again", members)
+	}
+}
+
 // told is the number of turns as a Poll tells it: 0, as nodes that know no turns write it, where there are none.
 func (d *load) told() uint16 {
 	if d.turns == 1 {

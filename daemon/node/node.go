@@ -54,6 +54,7 @@ type Node struct {
 	order    order     // of an operator
 	course   course    // on which this clock is slewed for it
 	asking   *asking   // of this node's operator, nil = none
+	lag      lag       // of replies
 	follow   *follower // without office: nil in a master
 	quotas   quotas    // of answers to packets that anybody may send
 	lead     *leader   // in office: nil in all others

@@ -35,12 +35,13 @@ type Options struct {
 	Keyed      bool          // packets are sealed and opened with a key, as on a real LAN
 	Latency    time.Duration // from an input to the packet that it causes: a scheduler and a system call
 
-	Poll    time.Duration // from poll to poll
-	PollMax time.Duration // the same where the LAN has been calm for long; 0 = Poll
-	MaxSlew float64       // ppm: largest extra rate while a clock is slewed
-	For     time.Duration // how long the run is
-	Faults  []Fault
-	Seed    uint64
+	Poll       time.Duration // from poll to poll
+	PollMax    time.Duration // the same where the LAN has been calm for long; 0 = Poll
+	FullRounds int           // members up to which each has all its exchanges in every round; 0 = as many as by default
+	MaxSlew    float64       // ppm: largest extra rate while a clock is slewed
+	For        time.Duration // how long the run is
+	Faults     []Fault
+	Seed       uint64
 }
 
 // Bounds of Options.
@@ -98,6 +99,9 @@ func (o Options) Check() error {
 	if o.PollMax != 0 {
 		span("poll-max", o.PollMax, o.Poll, maxPoll)
 	}
+	if o.FullRounds < 0 || o.FullRounds > MaxNodes {
+		bad("--full-rounds-to %d: write a number from 1 to %d", o.FullRounds, MaxNodes)
+	}
 	span("for", o.For, time.Second, maxFor)
 	if o.Temperature > 0 {
 		span("period", o.Period, time.Second, maxFor)
@@ -133,6 +137,9 @@ func (o Options) String() string {
 	if o.PollMax > 0 {
 		fmt.Fprintf(&b, " --poll-max %v", o.PollMax)
 	}
+	if o.FullRounds > 0 {
+		fmt.Fprintf(&b, " --full-rounds-to %d", o.FullRounds)
+	}
 	fmt.Fprintf(&b, " --max-slew %v --for %v", o.MaxSlew, o.For)
 	if len(o.Faults) > 0 {
 		fmt.Fprintf(&b, " --faults '%s'", Faults(o.Faults))
@@ -161,6 +168,9 @@ func (o Options) Plan() Plan {
 		})
 	}
 	p.Node.Longest = o.PollMax
+	if o.FullRounds > 0 {
+		p.Node.FullRoundsTo = o.FullRounds
+	}
 	if o.Keyed {
 		p.Node.Ring = drawRing(p.Node.Group, o.Seed, 1)
 	}
