@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 type census struct {
 	slaves []enrolled
 	round  Round
+	closed bool
+	late   uint64   // Replies that were sent since
 	named  []naming // the last rounds that named LAN time
 	edges  []edge
 }
@@ -21,14 +24,15 @@ type census struct {
 type enrolled struct {
 	replies int
 	nonces  [mostReplies]netproto.Nonce
-	polled  int64 // ns: its timescale at the Poll, less true time
-	sent    int64 // the same as its first Reply left
-	held    int64 // ns of true time between the two
+	polled  int64   // ns: its timescale at the Poll, less true time
+	rate    float64 // of its timescale, less true time's, fractional
+	first   int64   // ns of true time from the Poll to its first Reply
+	last    int64   // and to its last
 	acked   bool
 	served  bool
 	named   int64 // ns: LAN time at the poll as its entry names it, less true time
 	bound   int64
-	doubt   int64 // ns: of the true time when its Reply left
+	doubt   int64 // ns: how well the crowd's stamps are known, and the epoch
 }
 
 // mostReplies is how many Replies a slave may give in a round (PROTOCOL.md 8.8).
@@ -37,18 +41,21 @@ const mostReplies = 16
 // Round is what a round came to.
 type Round struct {
 	Seq     uint32        `json:"seq"`
-	Polled  int64         `json:"-"`       // true time of the Poll, ns
-	Replies uint64        `json:"replies"` // sent
-	Replied int           `json:"replied"` // slaves that sent one
-	Served  int           `json:"served"`  // slaves with an entry that shows a nonce of theirs
-	Parts   int           `json:"parts"`   // of the Adjusts
-	Last    time.Duration `json:"last_ns"` // from the Poll to the last part
-	Keeping bool          `json:"keeping"` // there is LAN time
-	Wrong   int           `json:"wrong"`   // deltas that name another time than most, beyond their bounds
-	Strange int           `json:"strange"` // entries that are nobody's, show no nonce of this round, or come twice
-	Bound   float64       `json:"bound_us"`
-	Off     float64       `json:"off_us"`             // of the largest distance of a delta's LAN time from their median
-	Rate    float64       `json:"rate_ppm,omitempty"` // of LAN time since the round before
+	Polled  int64         `json:"-"`                  // true time of the Poll, ns
+	Replies uint64        `json:"replies"`            // sent
+	Replied int           `json:"replied"`            // slaves that sent one
+	Served  int           `json:"served"`             // slaves with an entry that shows a nonce of theirs
+	Parts   int           `json:"parts"`              // of the Adjusts
+	Last    time.Duration `json:"last_ns"`            // from the Poll to the last part
+	Keeping bool          `json:"keeping"`            // there is LAN time
+	Wrong   int           `json:"wrong"`              // deltas that name another time than most, beyond their bounds
+	Strange int           `json:"strange"`            // entries that are nobody's, show no nonce of this round, or come twice
+	Bound   float64       `json:"bound_us"`           // median of the deltas'
+	Off     float64       `json:"off_us"`             // largest distance of a delta's LAN time from where most meet
+	Rate    float64       `json:"rate_ppm,omitempty"` // of LAN time, lately
+	// datagrams of the master since the round before
+	In  uint64 `json:"in"`
+	Out uint64 `json:"out"`
 	// of the slaves' clocks at its end
 	Synced int        `json:"synced"`
 	Apart  [3]float64 `json:"apart_us"` // distance from their median: half of them, 95 %, all
@@ -60,21 +67,32 @@ func (c *census) begin(seq uint32, polled int64) {
 		s := &c.slaves[i]
 		s.replies, s.acked, s.served = 0, false, false
 	}
-	c.round = Round{Seq: seq, Polled: polled}
+	c.closed = false
+	c.round = Round{Seq: seq, Polled: polled, Replies: c.late}
+	c.late = 0
 }
 
-// replied notes a Reply as it is sent, now (true time, ns, known so well).
-func (c *census) replied(slave int, seq uint32, r netproto.Reply, now, doubt int64) {
+// complete says that nothing of the round is to come any more.
+func (c *census) complete() bool { return c.round.Served == len(c.slaves) }
+
+// replied notes a Reply as it is sent, now (true time, ns), by who has an oscillator that is fast by a
+// fraction. doubt is how far off (ns) its stamps may be.
+func (c *census) replied(slave int, seq uint32, r netproto.Reply, now, doubt int64, oscillator float64) {
+	if c.closed {
+		c.late++
+		return
+	}
 	c.round.Replies++
 	s := &c.slaves[slave]
 	if seq != c.round.Seq || s.replies == mostReplies {
 		return
 	}
+	after := now - c.round.Polled
 	if s.replies == 0 {
 		c.round.Replied++
-		s.polled, s.sent, s.held = int64(r.T2)-c.round.Polled, int64(r.T3)-now, now-c.round.Polled
-		s.doubt = doubt
+		s.polled, s.rate, s.first, s.doubt = int64(r.T2)-c.round.Polled, oscillator+r.Rate.Fraction(), after, 0
 	}
+	s.last, s.doubt = after, max(s.doubt, doubt)
 	s.nonces[s.replies] = r.Nonce
 	s.replies++
 }
@@ -86,13 +104,13 @@ func (c *census) acknowledged(slave int, seq uint32) {
 	}
 }
 
-// epoch is what a slave's timescale showed, less true time, when its delta counts (PROTOCOL.md 8.13), and how long (ns) after the Poll that
-// was: when its first Reply left, or halfway there where Poll and Reply are all that it was measured by.
-func (s *enrolled) epoch() (shown, after int64) {
+// epochs are the instants, in ns after the Poll, between which a slave's delta counts (PROTOCOL.md 8.13): halfway to its Reply where Poll
+// and Reply are all that it was measured by, else when one of its Replies left; which one, only the master knows.
+func (s *enrolled) epochs() (from, to int64) {
 	if s.acked || s.replies > 1 {
-		return s.sent, s.held
+		return s.first, s.last
 	}
-	return s.polled + (s.sent-s.polled)/2, s.held / 2
+	return s.first / 2, s.first / 2
 }
 
 // adjusted notes a part of an Adjust, now (true time, ns).
@@ -116,8 +134,9 @@ func (c *census) adjusted(seq uint32, a netproto.Adjust, now int64) {
 			continue
 		}
 		s.served = true
-		shown, after := s.epoch()
-		s.named, s.bound = shown+e.Delta-int64(c.rate()*float64(after)), int64(e.Bound)
+		from, to := s.epochs()
+		s.named = s.polled + e.Delta + int64((s.rate-c.rate())*float64(from+to)/2)
+		s.bound, s.doubt = int64(e.Bound), s.doubt+int64(math.Abs(s.rate-c.rate())*float64(to-from)/2)
 		c.round.Served++
 	}
 }
@@ -146,35 +165,39 @@ type edge struct {
 
 // close ends the round: LAN time is where most of the intervals meet, and whoever's does not reach there was told something wrong.
 func (c *census) close() Round {
+	c.closed = true
 	r := &c.round
 	if !r.Keeping || r.Served == 0 {
 		return *r
 	}
 	c.edges = c.edges[:0]
-	var bounds, named []int64
+	bounds := make([]int64, 0, r.Served)
 	for i := range c.slaves {
 		if s := &c.slaves[i]; s.served {
 			reach := s.bound + s.doubt
 			c.edges = append(c.edges, edge{s.named - reach, false}, edge{s.named + reach, true})
-			bounds, named = append(bounds, s.bound), append(named, s.named)
+			bounds = append(bounds, s.bound)
 		}
 	}
-	r.Wrong = r.Served - deepest(c.edges)
+	ahead, meet := deepest(c.edges)
+	r.Wrong = r.Served - meet
 	slices.Sort(bounds)
-	slices.Sort(named)
-	middle := named[len(named)/2]
 	r.Bound = float64(bounds[len(bounds)/2]) / 1e3
-	r.Off = float64(max(middle-named[0], named[len(named)-1]-middle)) / 1e3
+	for i := range c.slaves {
+		if s := &c.slaves[i]; s.served {
+			r.Off = max(r.Off, float64(max(s.named-ahead, ahead-s.named))/1e3)
+		}
+	}
 	if len(c.named) == rateRounds {
 		c.named = append(c.named[:0], c.named[1:]...)
 	}
-	c.named = append(c.named, naming{r.Polled, middle})
+	c.named = append(c.named, naming{r.Polled, ahead})
 	r.Rate = c.rate() * 1e6
 	return *r
 }
 
-// deepest is how many intervals meet at most.
-func deepest(edges []edge) (most int) {
+// deepest is where most intervals meet, the middle of it, and how many they are.
+func deepest(edges []edge) (at int64, most int) {
 	slices.SortFunc(edges, func(a, b edge) int {
 		if a.at == b.at && a.ends != b.ends { // intervals that touch do meet
 			if b.ends {
@@ -185,15 +208,16 @@ func deepest(edges []edge) (most int) {
 		return cmp.Compare(a.at, b.at)
 	})
 	depth := 0
-	for _, e := range edges {
+	for i, e := range edges {
 		if e.ends {
 			depth--
 			continue
 		}
-		depth++
-		most = max(most, depth)
+		if depth++; depth > most {
+			most, at = depth, e.at+(edges[i+1].at-e.at)/2
+		}
 	}
-	return most
+	return at, most
 }
 
 // A number that belongs to a slave of the crowd, its id or a nonce, holds whose it is in its last bits. The rest is random.

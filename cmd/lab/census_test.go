@@ -35,7 +35,7 @@ func (t *trial) round(seq uint32, acks bool, meddle func(slave int, e *netproto.
 		r := netproto.Reply{
 			Nonce: netproto.Nonce(marked(t.dice.Uint64(), i)), T2: netproto.Stamp(shown(0)), T3: netproto.Stamp(shown(held)),
 		}
-		c.replied(i, seq, r, t.polled+held, 0)
+		c.replied(i, seq, r, t.polled+held, 0, ppm)
 		epoch := held / 2
 		if acks {
 			c.acknowledged(i, seq)
@@ -121,7 +121,7 @@ func TestCensusOfOtherRounds(t *testing.T) {
 	trial.round(1, true, nil)
 	c := &trial.census
 	c.begin(2, trial.polled)
-	c.replied(0, 1, netproto.Reply{Nonce: 9}, trial.polled, 0)
+	c.replied(0, 1, netproto.Reply{Nonce: 9}, trial.polled, 0, 0)
 	c.adjusted(1, netproto.Adjust{Phase: netproto.PhaseKeeping, Entries: []netproto.Entry{{ID: 1, Nonce: 9}}}, trial.polled)
 	if r := c.close(); r.Replies != 1 || r.Replied != 0 || r.Served != 0 || r.Strange != 1 {
 		t.Errorf("late packets: %+v", r)

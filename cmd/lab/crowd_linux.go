@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -27,7 +28,9 @@ type crowd struct {
 	alarms alarms
 	census census
 	rand   *rand.Rand
-	rounds chan<- Round
+	rounds chan<- Round // each as it ends; nothing goes on before next says so
+	next   <-chan struct{}
+	quit   <-chan struct{}
 	synced int
 
 	poll     received         // the one that is being handed out
@@ -90,12 +93,21 @@ func (i *instant) look() error {
 type slave struct {
 	node   *node.Node
 	clock  *sysclock.Virtual
+	fast   float64 // of its oscillator, fractional
 	number int
 	source [4]byte
 	zero   int64 // raw reading (ns) at its start
 	due    int64 // raw time of the host (ns) at which it wants to be woken
 	place  int   // among the alarms, −1 = none
 	synced bool
+	late   int64      // ns: the longest that a packet of this round waited to be handed to it
+	slews  [2]float64 // of its clock, as ordered last and before, fractional
+}
+
+// doubt is how far off (ns) the slave's stamps of this round may be: by the width of its readings, and by what its clock was slewed between a
+// packet and the reading that goes with it. On a host of its own that is microseconds, in a crowd some ten thousand.
+func (s *slave) doubt(width int64) int64 {
+	return width + int64(max(s.slews[0], s.slews[1])*float64(s.late))
 }
 
 const (
@@ -109,8 +121,8 @@ const (
 )
 
 // newCrowd makes a crowd that has not come yet.
-func newCrowd(plan *LoadPlan, w *wire, rounds chan<- Round) *crowd {
-	c := &crowd{plan: plan, wire: w, rounds: rounds, rand: rand.New(rand.NewPCG(plan.Seed, 0)), notes: map[string]int{}}
+func newCrowd(plan *LoadPlan, w *wire, rounds chan<- Round, next <-chan struct{}) *crowd {
+	c := &crowd{plan: plan, wire: w, rounds: rounds, next: next, rand: rand.New(rand.NewPCG(plan.Seed, 0)), notes: map[string]int{}}
 	c.slaves, c.polled = make([]slave, plan.Slaves), plan.Slaves
 	c.census.slaves = make([]enrolled, plan.Slaves)
 	c.offsets = make([]int64, plan.Slaves)
@@ -128,9 +140,9 @@ func sourceOf(n int) [4]byte { return [4]byte{10, 77, byte(n / 250), byte(1 + n%
 
 // come starts a slave.
 func (c *crowd) come(s *slave, ring *netproto.Ring) error {
+	s.fast = (2*c.rand.Float64() - 1) * clockPPM
 	s.clock = sysclock.NewVirtual(sysclock.VirtualConfig{
-		Offset:    int64((2*c.rand.Float64() - 1) * float64(clockOffset)),
-		Frequency: (2*c.rand.Float64() - 1) * clockPPM,
+		Offset: int64((2*c.rand.Float64() - 1) * float64(clockOffset)), Frequency: s.fast,
 	}, &c.now)
 	r, err := s.clock.Read()
 	if err != nil {
@@ -154,6 +166,7 @@ func (s *slave) moment(r sysclock.Reading) node.Moment {
 // run has the slaves come, each at its time, and lives their lives until the context ends.
 func (c *crowd) run(ctx context.Context, ring *netproto.Ring) error {
 	began := c.now.Raw
+	c.quit = ctx.Done()
 	for came := 0; ctx.Err() == nil; {
 		if err := c.now.look(); err != nil {
 			return err
@@ -180,7 +193,7 @@ func (c *crowd) turn() error {
 	for n := 0; n < share && c.polled < len(c.slaves); n++ {
 		s := &c.slaves[c.polled]
 		c.polled++
-		if s.node == nil {
+		if s.late = 0; s.node == nil {
 			continue
 		}
 		if err := c.packet(s, c.poll, true); err != nil {
@@ -262,7 +275,9 @@ func (c *crowd) multicast(p received) error {
 		if err != nil {
 			return nil
 		}
-		c.census.adjusted(h.Seq, adjust, p.stamp)
+		if c.census.adjusted(h.Seq, adjust, p.stamp); h.Seq != c.census.round.Seq {
+			return nil // to whom the next Poll was not handed yet, it would come before that
+		}
 		for _, e := range adjust.Entries {
 			if i := slaveOf(uint64(e.ID)); i >= 0 && i < len(c.slaves) && c.slaves[i].node != nil {
 				if err := c.packet(&c.slaves[i], p, true); err != nil {
@@ -270,12 +285,16 @@ func (c *crowd) multicast(p received) error {
 				}
 			}
 		}
+		if c.census.complete() {
+			c.endRound()
+		}
 	}
 	return nil
 }
 
 // packet hands a datagram to a slave.
 func (c *crowd) packet(s *slave, p received, toGroup bool) error {
+	s.late = max(s.late, c.now.Wall-p.stamp)
 	c.in = node.Packet{
 		Data: p.data, From: p.from, Iface: c.wire.iface, ToGroup: toGroup, Stamp: s.clock.FromHost(p.stamp), Kernel: p.stamp != 0,
 	}
@@ -309,6 +328,7 @@ func (c *crowd) do(s *slave, e node.Effect) error {
 	case *node.Send:
 		return c.send(s, e)
 	case *node.Steer:
+		s.slews = [2]float64{min(e.MaxSlew, math.Abs(float64(e.Phase))/float64(time.Second)), s.slews[0]}
 		return s.clock.Steer(sysclock.Steering{Frequency: e.Frequency, Phase: e.Phase, MaxSlew: e.MaxSlew})
 	case node.Step:
 		return s.clock.Step(e.Delta)
@@ -345,13 +365,13 @@ func (c *crowd) send(s *slave, e *node.Send) error {
 		return nil
 	}
 	c.awaiting[number%uint32(len(c.awaiting))] = awaited{number: number, slave: int32(s.number), token: e.Token}
-	c.census.replied(s.number, h.Seq, reply, sent, c.now.Width)
+	c.census.replied(s.number, h.Seq, reply, sent, s.doubt(c.now.Width), s.fast)
 	return nil
 }
 
-// endRound closes the round, as the Poll of the next one has come, and looks at all clocks in one instant.
+// endRound closes the round, when everybody was served or the Poll of the next one has come, and looks at all clocks in one instant.
 func (c *crowd) endRound() {
-	if c.census.round.Seq == 0 {
+	if c.census.round.Seq == 0 || c.census.closed {
 		return
 	}
 	r := c.census.close()
@@ -367,7 +387,12 @@ func (c *crowd) endRound() {
 	r.Apart = distances(offsets)
 	select {
 	case c.rounds <- r:
-	default: // nobody reads any more
+	case <-c.quit:
+		return
+	}
+	select {
+	case <-c.next:
+	case <-c.quit:
 	}
 }
 

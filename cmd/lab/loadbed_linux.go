@@ -98,13 +98,14 @@ type loadBed struct {
 	master *exec.Cmd
 	result LoadResult
 	rounds chan Round
+	next   chan struct{}
 }
 
 // loadMain is the bed's process.
 func loadMain(work string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &loadBed{work: work, rounds: make(chan Round, 16)}
+	b := &loadBed{work: work, rounds: make(chan Round), next: make(chan struct{})}
 	if err := readJSON(filepath.Join(work, fileOrder), &b.order); err != nil {
 		return err
 	}
@@ -128,7 +129,7 @@ func loadMain(work string) (err error) {
 		return err
 	}
 	defer w.close()
-	c := newCrowd(&b.order.Plan, w, b.rounds)
+	c := newCrowd(&b.order.Plan, w, b.rounds, b.next)
 	if err := c.now.begin(); err != nil {
 		return err
 	}
@@ -289,12 +290,12 @@ func (b *loadBed) read(ctx context.Context, before bool) (r loadReading, err err
 	r.master = time.Duration(processorTime(pid))
 	r.crowd, _ = own()
 	stat, err1 := os.ReadFile("/proc/stat")
-	snmp, err2 := os.ReadFile(fmt.Sprintf("/proc/%d/net/snmp", pid))
+	var err2 error
+	r.udp, err2 = b.udp()
 	if err := errors.Join(err, err1, err2); err != nil {
 		return r, err
 	}
 	r.busy, r.total, err = parseBusy(string(stat))
-	r.udp = parseUDP(string(snmp))
 	r.switches = switches(pid)
 	if !before && err == nil {
 		r.status, err = b.ask(ctx)
@@ -337,12 +338,14 @@ func switches(pid int) (sum uint64) {
 	return sum
 }
 
-// watch follows the rounds until enough of them are judged.
+// watch follows the rounds until enough of them are judged. While it looks at one the slaves are silent, so that what the master has counted
+// is of whole rounds.
 func (b *loadBed) watch(ctx context.Context, ended <-chan error) error {
-	r, p := &b.result, &b.order.Plan
-	began := time.Now()
-	first, joined, judged := -1, -1, -1
-	var before loadReading
+	m := milestones{began: time.Now(), all: -1, joined: -1, judged: -1}
+	udp, err := b.udp()
+	if err != nil {
+		return err
+	}
 	for {
 		var round Round
 		select {
@@ -352,32 +355,60 @@ func (b *loadBed) watch(ctx context.Context, ended <-chan error) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		r.Rounds = append(r.Rounds, round)
-		at := len(r.Rounds) - 1
-		r.Master.Memory = max(r.Master.Memory, float64(memory(b.master.Process.Pid))/(1<<20))
-		if first < 0 && time.Since(began) >= p.Coming {
-			first = at
+		last := udp
+		if udp, err = b.udp(); err != nil {
+			return err
 		}
-		switch {
-		case joined < 0 && first >= 0 && round.Synced == p.Slaves:
-			joined, r.Joining = at, time.Since(began)-p.Coming
-		case joined < 0 && first >= 0 && at-first > joinRounds:
-			return fmt.Errorf("%d of %d slaves are synchronised after %d rounds", round.Synced, p.Slaves, at-first)
-		case joined >= 0 && judged < 0 && at == joined+settleRounds:
-			judged = at + 1
-			var err error
-			if before, err = b.read(ctx, true); err != nil {
-				return err
-			}
-		case judged >= 0 && at >= judged && time.Since(before.at) >= p.For:
-			return b.conclude(ctx, before, first, joined, judged)
+		round.In, round.Out = udp["InDatagrams"]-last["InDatagrams"], udp["OutDatagrams"]-last["OutDatagrams"]
+		b.result.Rounds = append(b.result.Rounds, round)
+		if done, err := b.pass(ctx, &m, round); done || err != nil {
+			return err
 		}
+		b.next <- struct{}{}
 	}
 }
 
+// milestones are the indices of the rounds in which something was reached first, −1 before.
+type milestones struct {
+	began  time.Time
+	all    int // all slaves had come when it ended
+	joined int // all were synchronised
+	judged int // judging begins
+	before loadReading
+}
+
+// pass notes what a round, the last one, has reached.
+func (b *loadBed) pass(ctx context.Context, m *milestones, round Round) (done bool, err error) {
+	r, p := &b.result, &b.order.Plan
+	at := len(r.Rounds) - 1
+	r.Master.Memory = max(r.Master.Memory, float64(memory(b.master.Process.Pid))/(1<<20))
+	if m.all < 0 && time.Since(m.began) >= p.Coming {
+		m.all = at
+	}
+	switch {
+	case m.all < 0:
+	case m.joined < 0 && round.Synced == p.Slaves:
+		m.joined, r.Joining = at, time.Since(m.began)-p.Coming
+	case m.joined < 0 && at-m.all > joinRounds:
+		return false, fmt.Errorf("%d of %d slaves are synchronised after %d rounds", round.Synced, p.Slaves, at-m.all)
+	case m.joined >= 0 && m.judged < 0 && at == m.joined+settleRounds:
+		m.judged = at + 1
+		m.before, err = b.read(ctx, true)
+	case m.judged >= 0 && time.Since(m.before.at) >= p.For:
+		return true, b.conclude(ctx, m)
+	}
+	return false, err
+}
+
+// udp reads the master's counters.
+func (b *loadBed) udp() (map[string]uint64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/snmp", b.master.Process.Pid))
+	return parseUDP(string(text)), err
+}
+
 // conclude takes the second reading and the figures.
-func (b *loadBed) conclude(ctx context.Context, before loadReading, first, joined, judged int) error {
-	r := &b.result
+func (b *loadBed) conclude(ctx context.Context, m *milestones) error {
+	r, before := &b.result, &m.before
 	after, err := b.read(ctx, false)
 	if err != nil {
 		return err
@@ -392,7 +423,7 @@ func (b *loadBed) conclude(ctx context.Context, before loadReading, first, joine
 	}
 	udp := func(name string) uint64 { return after.udp[name] - before.udp[name] }
 	r.Taken = after.status.Packets["replies"] - before.status.Packets["replies"]
-	r.conclude(first, joined, judged)
+	r.conclude(m.all, m.joined, m.judged)
 	share := func(t *Taken, used time.Duration) {
 		t.CPU = 100 * used.Seconds() / seconds
 		t.PerMember = float64(used) / 1e3 / float64(r.Judged*r.Plan.Slaves)
