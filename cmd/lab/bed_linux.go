@@ -203,15 +203,23 @@ func startFirst(cmd *exec.Cmd) error {
 	go func() {
 		// Never unlocked: the thread ends with this goroutine, and its claim with it.
 		runtime.LockOSThread()
-		const roundRobin = 2 // SCHED_RR
-		priority := int32(1) // the lowest of these: above all ordinary work is enough
-		if _, _, errno := syscall.RawSyscall(syscall.SYS_SCHED_SETSCHEDULER, 0, roundRobin, uintptr(unsafe.Pointer(&priority))); errno != 0 {
-			done <- fmt.Errorf("sched_setscheduler: %w", errno)
+		if err := goFirst(); err != nil {
+			done <- err
 			return
 		}
 		done <- cmd.Start()
 	}()
 	return <-done
+}
+
+// goFirst gives this thread that claim, and what it starts.
+func goFirst() error {
+	const roundRobin = 2 // SCHED_RR
+	priority := int32(1) // the lowest of these: above all ordinary work is enough
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SCHED_SETSCHEDULER, 0, roundRobin, uintptr(unsafe.Pointer(&priority))); errno != 0 {
+		return fmt.Errorf("sched_setscheduler: %w", errno)
+	}
+	return nil
 }
 
 // watch starts the programs, samples the machine's clocks while they run, and stops them.

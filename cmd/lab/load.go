@@ -21,6 +21,7 @@ type LoadPlan struct {
 	Seed       uint64        `json:"seed"`
 	Slack      float64       `json:"slack"`         // by which what depends on the machine may exceed its limit
 	Set        []string      `json:"set,omitempty"` // further lines of the master's configuration
+	Realtime   bool          `json:"realtime,omitempty"`
 	Profile    string        `json:"-"`
 }
 
@@ -130,6 +131,7 @@ func (p *LoadPlan) register(f *pflag.FlagSet) {
 	f.Uint64Var(&p.Seed, "seed", 1, "number that the clocks are drawn from")
 	f.Float64Var(&p.Slack, "slack", 1, "by which processor time, loss and joining may exceed their limits, on a machine that does other work")
 	f.StringArrayVar(&p.Set, "set", nil, "a further line of the master's configuration; may be repeated")
+	f.BoolVar(&p.Realtime, "realtime", false, "master and slaves before all ordinary work of the machine, as if it were idle")
 	f.StringVar(&p.Profile, "profile", "", "file for a heap profile of the master while it is judged")
 }
 

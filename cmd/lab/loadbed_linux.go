@@ -137,6 +137,10 @@ func loadMain(work string) (err error) {
 	ended := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if err := b.claim(); err != nil {
+			ended <- err
+			return
+		}
 		ended <- c.run(crowdCtx, ring)
 	}()
 	err = b.watch(ctx, ended)
@@ -197,7 +201,10 @@ func (b *loadBed) start(ctx context.Context) error {
 			err := b.ip(ctx, here, "link set lo up", "link add "+loadDevice+" type veth peer name "+loadDevice+" netns /proc/self/fd/3",
 				"addr add "+masterHost+" dev "+loadDevice, "link set "+loadDevice+" up")
 			// The daemon has no privilege: it needs none, and could not set a clock if it tried.
-			return errors.Join(err, dropPrivileges(), b.master.Start())
+			if err := errors.Join(err, b.claim(), dropPrivileges()); err != nil {
+				return err
+			}
+			return b.master.Start()
 		}()
 	}()
 	if err := <-done; err != nil {
@@ -205,6 +212,14 @@ func (b *loadBed) start(ctx context.Context) error {
 	}
 	return b.ip(ctx, nil, "link set lo up", "addr add "+crowdHost+" dev "+loadDevice, "link set "+loadDevice+" up",
 		"route add local "+crowdRange+" dev lo")
+}
+
+// claim puts this thread, and what it starts, before all ordinary work where that was asked for.
+func (b *loadBed) claim() error {
+	if !b.order.Plan.Realtime {
+		return nil
+	}
+	return goFirst()
 }
 
 // dropPrivileges takes from what this thread starts whatever root may do.
