@@ -120,8 +120,8 @@ func (o *simulateOptions) bind(command *cobra.Command) {
 	flags.BoolVar(&l.Keyed, "keyed", false, "seal every packet with a key, and open it, as real hosts do")
 	span("poll", &l.Poll, "`time` from poll to poll")
 	span("poll-max", &l.PollMax, "`time` from poll to poll once the LAN has been calm for long (default: as --poll)")
-	flags.IntVar(&l.FullRounds, "full-rounds-to", 0, "`number` of members up to which each has all its exchanges in every round (default: as the "+
-		"configuration's)")
+	flags.IntVar(&l.FullRounds, "full-rounds-to", 0,
+		"`number` of members up to which each has all its exchanges in every round (default: as the configuration's)")
 	ppm("max-slew", &l.MaxSlew, "`ppm` that a clock runs off by at most while it is slewed")
 	span("for", &l.For, "`time` that is simulated")
 	value("faults", "`list` of what happens to whom when, such as kill:master@60s+10s", "", func(text string) error {

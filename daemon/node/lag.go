@@ -1,8 +1,8 @@
 package node
 
-// lag is how long after this node's decision to send them its packets leave: it has to write down when they do before they do. Half of what
-// it is wrong by is in the offset that one Reply alone gives, with all slaves to the same side: at 30 µs a master was 15 µs behind a LAN of 64
-// in turns of 16, where the others agreed within 4.
+// lag is how long after this node's decision to send them its packets leave: it has to write down when they do before they do. Half of
+// what it is wrong by is in the offset that one Reply alone gives, with all slaves to the same side: at 30 µs a master was 15 µs behind
+// the other 63 of its LAN, whose turns came every 16th round.
 type lag struct{ usual int64 } // ns
 
 const (

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"meantime/daemon/berkeley"
 	"meantime/netproto"
 )
 
@@ -425,5 +426,41 @@ func TestARepliesT3IsWhenItUsuallyLeaves(t *testing.T) {
 	told(64, -time.Second, true) // a clock that was set in between
 	if got := told(65, 30*time.Microsecond, true); got < 20*time.Microsecond {
 		t.Errorf("a stamp of before moves t3 to %v", got)
+	}
+}
+
+// PROTOCOL.md 9.12: of a large LAN not everybody objects to a candidate; of a small one everybody does.
+func TestFewObjectToACandidate(t *testing.T) {
+	for members, want := range map[uint16][2]int{5: {990, 1000}, 32: {990, 1000}, 64: {400, 600}, 10_000: {1, 8}} {
+		b := newBench(t, RoleAuto, nil)
+		nonce := b.exchange(1)
+		b.packet(masterAddr, adjustOf(1, nonce, 0, func(_ *netproto.Header, a *netproto.Adjust) { a.Members = members }))
+		claims := 0
+		for i := range 1000 {
+			h := netproto.Header{Group: group, Sender: netproto.ID(100 + i), Start: 5, Seq: 1, Lineage: 99, Term: 2}
+			c := netproto.Candidate{Nonce: 9, Priority: 200}
+			claims += count[*Send](b.packet(slaveAddr, c.Append(nil, h)))
+		}
+		if claims < want[0] || claims > want[1] {
+			t.Errorf("a member of %d objected to %d of 1000 candidates, want %v", members, claims, want)
+		}
+	}
+}
+
+// PROTOCOL.md 8.42: a founding waits for each of a few members, not for one of many.
+func TestAFoundingWaitsForFew(t *testing.T) {
+	for members, absent := range map[int]int{3: 1, 99: 1, 100: 2, 1000: 11} {
+		l := newLeader(0, time.Second)
+		for i := range members {
+			p := &peer{heard: i >= absent}
+			p.filter.Add(berkeley.Sample{})
+			l.peers = append(l.peers, p)
+		}
+		if !l.missing() {
+			t.Errorf("%d of %d are not missed", absent, members)
+		}
+		if l.peers[0].heard = true; members >= 99 && l.missing() {
+			t.Errorf("%d of %d are missed", absent-1, members)
+		}
 	}
 }

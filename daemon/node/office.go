@@ -139,7 +139,7 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 	switch {
 	case n.lead != nil:
 		answer.Master, answer.Voters, term = n.cfg.ID, uint16(n.lead.group), n.lead.term
-	case n.speaksFor(h):
+	case n.speaksFor(h) && n.oneOfFew():
 		answer.Master = n.follow.master.id
 	case n.follow.candidacy != 0 && dry == n.cfg.Dry && election.Compare(n.rank(), candidateOf(h, c)) < 0:
 	default:
@@ -150,6 +150,16 @@ func (n *Node) onCandidate(h netproto.Header, c netproto.Candidate, p Packet) {
 		return
 	}
 	n.send(Send{Data: answer.Append(n.paper(), n.header(n.electionSeq(), term)), To: p.From, Iface: p.Iface}, h.KeyID)
+}
+
+// objectors is how many members that follow a living master object to a candidate. One is enough; of ten thousand all would, at once.
+const objectors = 32
+
+// oneOfFew says whether this node is one of those that object: each of a small LAN, and of a large one about so many, drawn by lot. That
+// nobody does, the master included, happens once in 10^13 times.
+func (n *Node) oneOfFew() bool {
+	members := n.follow.members
+	return members <= objectors || n.cfg.Random()%uint64(members) < objectors
 }
 
 // followsReal says whether this node obeys a real master.

@@ -11,7 +11,7 @@ import (
 // Adjusts. What writing the members' replies takes is measured by itself and taken off.
 func BenchmarkRound(b *testing.B) {
 	for _, key := range []byte{0, 1} {
-		for _, size := range []int{10, 100, 1000, 4000} {
+		for _, size := range []int{10, 100, 1000, 10_000} {
 			b.Run(fmt.Sprintf("%s/%d", [...]string{"open", "keyed"}[key], size), func(b *testing.B) { benchmarkRound(b, size, key) })
 		}
 	}
@@ -72,4 +72,29 @@ func (c *crowd) memory() float64 {
 	runtime.GC()
 	runtime.ReadMemStats(&without)
 	return float64(with.HeapAlloc - without.HeapAlloc)
+}
+
+// BenchmarkHandle is what one input of a kind costs, in the middle of its round: at a slave, and, for a Reply, at a master of a thousand.
+func BenchmarkHandle(b *testing.B) {
+	b.Run("slave", func(b *testing.B) {
+		s := newServed(b, 0)
+		for range 100 {
+			s.round()
+		}
+		s.took = [inputs]meter{}
+		for b.Loop() {
+			s.round()
+		}
+		for input, name := range [inputs]string{"poll", "ack", "adjust", "sent", "tick"} {
+			b.ReportMetric(s.took[input].least, "ns/"+name)
+		}
+	})
+	b.Run("master", func(b *testing.B) {
+		c := newCrowd(b, 1000, 0)
+		c.replied = meter{}
+		for b.Loop() {
+			c.round()
+		}
+		b.ReportMetric(c.replied.least, "ns/reply")
+	})
 }

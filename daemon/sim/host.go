@@ -167,8 +167,10 @@ func (h *Host) do(e node.Effect) error {
 	}
 	switch e := e.(type) {
 	case *node.Send, node.Note:
-	case *node.Steer: // the node's: what is kept of it is a copy
-		w.did(h, *e)
+	case *node.Steer:
+		if w.deeds != nil { // what is kept of it is a copy
+			w.did(h, *e)
+		}
 	default:
 		w.did(h, e)
 	}

@@ -150,22 +150,23 @@ func (h *Host) take(e *event) error {
 	}
 	if e.token != 0 {
 		w.input(h, departed, e.token, stamp, nil)
-		return h.perform(h.Node.Handle(at, &node.Sent{Token: e.token, Iface: 1, Stamp: stamp, Kernel: e.kernel}))
+		w.sent = node.Sent{Token: e.token, Iface: 1, Stamp: stamp, Kernel: e.kernel}
+		return h.perform(h.Node.Handle(at, &w.sent))
 	}
 	data := e.data
 	if h.member.Hear != nil {
 		data = h.member.Hear(data)
 	}
 	w.input(h, arrives, uint64(e.from), stamp, data)
-	packet := &node.Packet{Data: data, From: w.source(e.from), Iface: 1, ToGroup: e.group, Stamp: stamp, Kernel: e.kernel}
+	w.packet = node.Packet{Data: data, From: w.source(e.from), Iface: 1, ToGroup: e.group, Stamp: stamp, Kernel: e.kernel}
 	if e.foe {
-		return w.attacker.strike(e.class, h, at, packet)
+		return w.attacker.strike(e.class, h, at, &w.packet)
 	}
 	if e.kind != netproto.KindAdjust {
-		return h.perform(h.Node.Handle(at, packet))
+		return h.perform(h.Node.Handle(at, &w.packet))
 	}
 	before := h.Node.Status().Traffic.Adjusts
-	effects := h.Node.Handle(at, packet)
+	effects := h.Node.Handle(at, &w.packet)
 	// A master counts the Adjusts that it sends: one may fall due in the moment in which another's arrives.
 	after := h.Node.Status()
 	taken := after.Traffic.Adjusts != before && after.Master != after.ID

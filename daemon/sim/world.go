@@ -52,6 +52,8 @@ type World struct {
 	sparing bool                    // parts of an Adjust go to those whom they concern
 	who     map[netproto.ID][]*Host // by id; nil = to be made anew
 	meant   []*Host                 // by the packet at hand
+	packet  node.Packet             // the input at hand, if it is one
+	sent    node.Sent               // or one of these
 	entries []netproto.Entry
 
 	lastPoll int // the host that polled last, −1 before
