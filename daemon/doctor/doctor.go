@@ -80,6 +80,7 @@ var checks = []check{
 	{groupClock, "trial", []string{"linux", "darwin", "windows"}, checkTrial},
 	{groupNetwork, "interfaces", nil, checkInterfaces},
 	{groupNetwork, "medium", linux, checkMedium},
+	{groupNetwork, "neighbours", linux, checkNeighbours},
 	{groupNetwork, "sockets", nil, checkSockets},
 	{groupNetwork, "firewall", linux, checkFirewall},
 	{groupNetwork, "time stamps", nil, checkStamps},

@@ -206,6 +206,11 @@ var ill = []struct {
 	}},
 	{"medium", Pass, "this host only", func(_ *testing.T, h *host) { h.cards[0].Use = true }},
 
+	{"neighbours", Pass, "holds 1024 hosts", func(_ *testing.T, _ *host) {}},
+	{"neighbours", Skip, "not shown here", func(_ *testing.T, h *host) { delete(h.files, "proc/sys/net/ipv4/neigh/default/gc_thresh3") }},
+	{"neighbours", Warn, "the LAN has 769.*gc_thresh3=3076.*gc_thresh1=1538", func(_ *testing.T, h *host) { h.members(769) }},
+	{"neighbours", Pass, "holds 1024 hosts", func(_ *testing.T, h *host) { h.members(768) }},
+
 	{"sockets", Fail, "in use >> stop it", func(_ *testing.T, h *host) { h.bind = errors.New("in use (stop it)") }},
 	{"sockets", Fail, "eth1.*joining 239.255.52.5:10525 failed", func(_ *testing.T, h *host) {
 		h.cards, h.unjoined = append(h.cards, udp.Candidate{Interface: udp.Interface{Name: "eth1"}, Use: true}), 1

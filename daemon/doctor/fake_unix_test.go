@@ -96,6 +96,7 @@ func newHost(t testing.TB) *host {
 			"proc/self/status":                                                  file("Name:\tmeantime\nCapEff:\t000001ffffffffff\n"),
 			"proc/1/cgroup":                                                     file("0::/init.scope\n"),
 			"proc/200/comm":                                                     file("sshd\n"),
+			"proc/sys/net/ipv4/neigh/default/gc_thresh3":                        file("1024\n"),
 			"var/lib/meantime":                                                  {Mode: fs.ModeDir | 0o700, Sys: &syscall.Stat_t{Uid: 123}},
 			"etc/crontab":                                                       file("17 * * * * root run-parts /etc/cron.hourly\n# ntpdate pool\n"),
 		},
@@ -126,6 +127,13 @@ func newHost(t testing.TB) *host {
 	}
 	h.lan = []udp.Packet{pollFrom(t, 0x2222222222222222, 2, h.rings, cfg.Group, nil)}
 	return h
+}
+
+// members has the daemon tell how large its LAN is.
+func (h *host) members(n int) {
+	h.Status = func(context.Context) (control.Status, error) {
+		return control.Status{ID: ownID.String(), State: "keeping", Master: ownID.String(), Members: n}, nil
+	}
 }
 
 // put writes a file of the host's.

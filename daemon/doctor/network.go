@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -106,6 +107,23 @@ func checkMedium(_ context.Context, m *Machine) (list []Finding) {
 		}
 	}
 	return list
+}
+
+// checkNeighbours looks whether the kernel remembers the addresses of as many hosts as the LAN has: answers to those that it forgets get
+// lost. Other hosts are on the link too, so a quarter is left to them. Only the machine's first network namespace shows the limit.
+func checkNeighbours(ctx context.Context, m *Machine) []Finding {
+	limit, err := strconv.Atoi(m.text("/proc/sys/net/ipv4/neigh/default/gc_thresh3"))
+	if err != nil {
+		return []Finding{skip("", "the limit of the neighbour table is not shown here")}
+	}
+	s, err := m.daemon(ctx)
+	if err == nil && s.Members > limit-limit/4 {
+		return []Finding{warn(fmt.Sprintf("on every host that may be master: `sysctl net.ipv4.neigh.default.gc_thresh3=%d "+
+			"net.ipv4.neigh.default.gc_thresh2=%d net.ipv4.neigh.default.gc_thresh1=%d`, and the same in /etc/sysctl.d",
+			4*s.Members, 3*s.Members, 2*s.Members),
+			"the neighbour table holds %d hosts, and the LAN has %d: answers get lost", limit, s.Members)}
+	}
+	return []Finding{pass("the neighbour table holds %d hosts", limit)}
 }
 
 // checkSockets opens what the daemon would open: the group's port on each interface, and a port of its own.
