@@ -241,7 +241,7 @@ func listen(cfg configs.Config, log *slog.Logger) (*udp.Conn, error) {
 	rx, tx := conn.KernelStamps()
 	for _, i := range conn.Interfaces() {
 		log.Info("listening", "interface", i.Name, "group", cfg.Address.String(), "unicast", conn.LocalAddr().String(),
-			"kernel_receive_stamps", rx, "kernel_transmit_stamps", tx, "receive_buffer", conn.ReceiveBuffer())
+			"kernel_receive_stamps", rx, "kernel_transmit_stamps", tx, "receive_buffer", conn.ReceiveBuffer(), "packets_fit", conn.Holds())
 	}
 	return conn, nil
 }

@@ -48,6 +48,7 @@ type link interface {
 	OnLink(addr netip.Addr, iface int) bool
 	Shield(f netproto.Frame) error
 	Dropped() udp.Dropped
+	Holds() int
 	Close() error
 }
 
@@ -105,6 +106,7 @@ type driver struct {
 
 	others    uint64 // packets of other groups so far
 	otherSaid limiter
+	narrow    bool // the log knows that the sockets hold too little
 }
 
 // begin makes a driver and its node, which starts from the clock's present reading.
@@ -555,17 +557,31 @@ func (d *driver) refresh() {
 		d.log.Warn("looking at the network interfaces failed", "err", err)
 	}
 	d.collect(0)
-	d.tellOthers()
+	s := d.status()
+	d.tellOthers(s)
+	d.tellNarrow(s)
 }
 
 // tellOthers says that another group is on the wire, which may be meant, or a name that is not the same everywhere.
-func (d *driver) tellOthers() {
-	dropped := d.status().Drops[node.DropGroup]
+func (d *driver) tellOthers(s node.Status) {
+	dropped := s.Drops[node.DropGroup]
 	if dropped > d.others && d.otherSaid.allow() {
 		d.log.Info("nodes of another group are on this network, and are not heard: if they belong to this LAN, give all the same group",
 			"dropped", dropped)
 	}
 	d.others = dropped
+}
+
+// waitShare: replies of a large LAN come within half a second, and a busy host may keep a reader waiting for a tenth: a fifth of them.
+const waitShare = 5
+
+// tellNarrow says once that a master's sockets hold too little for its LAN.
+func (d *driver) tellNarrow(s node.Status) {
+	if holds := d.link.Holds(); !d.narrow && holds > 0 && s.State == node.StateKeeping && s.Members > waitShare*holds {
+		d.narrow = true
+		d.log.Warn("the receive buffers are small for so many members, whose replies get lost while this host is busy: "+
+			"set net.core.rmem_max to 4194304 and restart", "members", s.Members, "packets_fit", holds)
+	}
 }
 
 // ask runs f in the driver's goroutine and waits for it. It is false if the driver or ctx ended first: then f never runs.

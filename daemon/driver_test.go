@@ -420,3 +420,20 @@ func TestOtherGroup(t *testing.T) {
 		}
 	})
 }
+
+// A master whose sockets hold less than a fifth of its members' replies says so once; others say nothing.
+func TestNarrowBuffers(t *testing.T) {
+	for _, test := range []struct{ holds, members, want int }{{0, 1000, 0}, {200, 1000, 0}, {199, 1000, 1}} {
+		m := memberOf(t, newMemoryLAN().link(stampsAtOnce), sysclock.VirtualConfig{}, nil)
+		m.link.holds = test.holds
+		for _, state := range []node.State{node.StateFollowing, node.StateKeeping, node.StateKeeping} {
+			m.tellNarrow(node.Status{State: state, Members: test.members})
+			if warned := len(m.journal.warnings()); state == node.StateFollowing && warned != 0 {
+				t.Errorf("a slave warned")
+			}
+		}
+		if warned := len(m.journal.warnings()); warned != test.want {
+			t.Errorf("%d members, room for %d packets: warned %d times, want %d", test.members, test.holds, warned, test.want)
+		}
+	}
+}

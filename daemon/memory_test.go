@@ -107,6 +107,7 @@ type memoryLink struct {
 	closing  error // of Close
 	frames   []netproto.Frame
 	exposed  error // of Shield
+	holds    int   // packets, of its sockets
 }
 
 // link adds a link to the LAN.
@@ -257,6 +258,8 @@ func (l *memoryLink) Shield(f netproto.Frame) error {
 func (l *memoryLink) Dropped() udp.Dropped {
 	return udp.Dropped{Kernel: 5, Interface: 2, Destination: 1}
 }
+
+func (l *memoryLink) Holds() int { return l.holds }
 
 func (l *memoryLink) Close() error {
 	l.once.Do(func() { close(l.closed) })

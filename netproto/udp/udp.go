@@ -52,9 +52,11 @@ const (
 	hopLimit = 1
 	// receiveBuffer in bytes. It has to hold what comes while the reader does not run: the scheduler of a busy machine lets it wait
 	// for tens of ms, and the slaves of a large LAN reply in one window. The kernel doubles it and charges some 830 for a small
-	// datagram, so about 2,500 of them fit. The usual default holds 256; the usual limit of those without CAP_NET_ADMIN, which the
-	// service does not have, 512 (net.core.rmem_max). More would only make a flood wait longer before it is dropped.
-	receiveBuffer = 1 << 20
+	// datagram, so about 10,000 of them fit: a whole round of as many slaves. The usual limit of those without CAP_NET_ADMIN, which the
+	// service does not have, lets in 512 (net.core.rmem_max). Memory is taken by what waits, not by the limit.
+	receiveBuffer = 4 << 20
+	// charged in bytes is what a small datagram takes of a receive buffer.
+	charged = 832
 	// controlSize in bytes is room for a datagram's control messages; packet info, stamp and drops take 176 at most.
 	controlSize = 256
 )
@@ -262,6 +264,9 @@ func (c *Conn) ReceiveBuffer() (size int) {
 	})
 	return size
 }
+
+// Holds tells how many small datagrams wait in each socket's receive buffer before more are dropped, 0 where the system does not say.
+func (c *Conn) Holds() int { return c.ReceiveBuffer() / charged }
 
 // KernelStamps tells whether the kernel stamps received packets, and sent ones on at least one interface in use.
 func (c *Conn) KernelStamps() (rx, tx bool) {
