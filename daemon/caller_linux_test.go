@@ -72,6 +72,7 @@ func TestGroupReadsAndChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	get := "GET " + control.PathStatus + " HTTP/1.1\r\nHost: x\r\n\r\n"
+	profile := "GET " + control.PathProfile + control.ProfileHeap + " HTTP/1.1\r\nHost: x\r\n\r\n"
 	post := "POST " + control.PathStepDown + " HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 	for _, v := range []struct {
 		name       string
@@ -81,6 +82,8 @@ func TestGroupReadsAndChangesNothing(t *testing.T) {
 	}{
 		{"alice reads", alice, viewers, get, http.StatusOK},
 		{"alice changes", alice, viewers, post, http.StatusForbidden},
+		{"alice profiles", alice, viewers, profile, http.StatusForbidden},
+		{"root profiles", 0, viewers, profile, http.StatusOK},
 		{"root changes", 0, viewers, post, http.StatusConflict}, // there is nobody to elect yet
 	} {
 		if code, err := visit(socket, v.uid, v.group, v.request); code != v.code || err != nil {

@@ -47,12 +47,8 @@ func (d *driver) changes(mux *http.ServeMux) {
 
 // change answers a request for one: whoever may make it and says it in JSON is heard.
 func change[Q, A any](do func(context.Context, caller, Q) (A, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		who, ok := changer(r)
-		if !ok {
-			refuse(w, http.StatusForbidden, fmt.Sprintf("root and the daemon's own user (uid %d) may, and this is %v", os.Geteuid(), who))
-			return
-		}
+	return changersOnly(func(w http.ResponseWriter, r *http.Request) {
+		who, _ := changer(r)
 		var wish Q
 		if err := read(w, r, &wish); err != nil {
 			refuse(w, err.code, err.text)
@@ -68,6 +64,17 @@ func change[Q, A any](do func(context.Context, caller, Q) (A, error)) http.Handl
 			code = own.code
 		}
 		refuse(w, code, err.Error())
+	})
+}
+
+// changersOnly is next for whoever may change something.
+func changersOnly(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if who, ok := changer(r); !ok {
+			refuse(w, http.StatusForbidden, fmt.Sprintf("root and the daemon's own user (uid %d) may, and this is %v", os.Geteuid(), who))
+			return
+		}
+		next(w, r)
 	}
 }
 

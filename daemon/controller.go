@@ -239,6 +239,7 @@ func (a *answers) handler() http.Handler {
 		reply(w, control.Version{Program: Version, API: control.API})
 	})
 	mux.HandleFunc("GET "+control.PathTrace, a.driver.stream)
+	profiles(mux)
 	a.driver.changes(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "there is no "+r.Method+" "+r.URL.Path+" here")

@@ -9,35 +9,50 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shed gives back what the start has left in memory: the heap's free pages, and the pages of the program's own file that were read for it. What
-// is wanted again comes back from the system's cache of files, a page at a time.
+// shed gives back what the start has left in memory: the heap's free pages, and those of the program's own file that were read for it.
+// What is wanted again comes back from the system's cache of files.
 func shed() {
 	debug.FreeOSMemory()
-	maps, err := os.ReadFile("/proc/self/maps")
+	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return // no loss but memory
 	}
-	for line := range strings.Lines(string(maps)) {
-		if from, size, ok := readOnlyFile(line); ok {
-			_, _, _ = unix.RawSyscall(unix.SYS_MADVISE, from, size, unix.MADV_DONTNEED)
-		}
+	for _, m := range unwritten(string(maps)) {
+		_, _, _ = unix.RawSyscall(unix.SYS_MADVISE, m.from, m.size, unix.MADV_DONTNEED)
 	}
 }
 
-// readOnlyFile is where a line of /proc/self/maps says that a file lies which nobody can have written to: proc_pid_maps(5).
-func readOnlyFile(line string) (from, size uintptr, ok bool) {
-	fields := strings.Fields(line)
+// mapping is a stretch of this process' memory.
+type mapping struct{ from, size uintptr }
+
+// unwritten are the mappings of files, as /proc/self/smaps lists them (proc(5)), that cannot be written to and never were: a loader writes
+// addresses into what is read-only later.
+func unwritten(smaps string) (all []mapping) {
+	var m mapping
+	for line := range strings.Lines(smaps) {
+		switch fields := strings.Fields(line); {
+		case len(fields) > 0 && !strings.HasSuffix(fields[0], ":"): // the first line of the next
+			m = readOnly(fields)
+		case len(fields) == 3 && fields[0] == "Anonymous:" && fields[1] == "0" && m.size > 0:
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// readOnly is the mapping of a file that cannot be written to, as its first line tells; of any other, none.
+func readOnly(fields []string) mapping {
 	if len(fields) < 6 || !strings.HasPrefix(fields[5], "/") || len(fields[1]) != 4 || fields[1][1] != '-' {
-		return 0, 0, false
+		return mapping{}
 	}
 	low, high, _ := strings.Cut(fields[0], "-")
-	begin, err := strconv.ParseUint(low, 16, 64)
+	from, err := strconv.ParseUint(low, 16, 64)
 	if err != nil {
-		return 0, 0, false
+		return mapping{}
 	}
-	end, err := strconv.ParseUint(high, 16, 64)
-	if err != nil || end < begin {
-		return 0, 0, false
+	to, err := strconv.ParseUint(high, 16, 64)
+	if err != nil || to < from {
+		return mapping{}
 	}
-	return uintptr(begin), uintptr(end - begin), true
+	return mapping{uintptr(from), uintptr(to - from)}
 }

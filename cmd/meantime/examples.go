@@ -9,6 +9,7 @@ var examples = map[string]string{
 	"meantime stepdown":          "  meantime stepdown\n  meantime stepdown --for 1h",
 	"meantime set-time":          "  meantime set-time 2026-11-23T10:00:00Z\n  meantime set-time --by -1.5s",
 	"meantime trace":             "  meantime trace\n  meantime trace --json",
+	"meantime profile":           "  meantime profile cpu --seconds 30\n  meantime profile heap --out heap.pprof",
 	"meantime log level":         "  meantime log level debug",
 	"meantime log format":        "  meantime log format json",
 	"meantime doctor":            "  meantime doctor\n  sudo meantime doctor --try-clock",

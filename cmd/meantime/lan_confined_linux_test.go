@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"meantime/daemon/control"
 )
 
 // TestLANConfined: nodes that have given up everything found a LAN, keep their state, lose and find their interface, and hand over when
@@ -21,13 +24,18 @@ func TestLANConfined(t *testing.T) {
 		return
 	}
 	var nodes []*process
+	socket := filepath.Join(t.TempDir(), "s")
 	for i, h := range b.lan(3) {
 		state := filepath.Join(t.TempDir(), "state")
 		role := "auto"
 		if i == 0 {
 			role = "master" // at first
 		}
-		nodes = append(nodes, h.run("found_wait: 1s\n", "--role", role, "--poll", "250ms", "--state-dir", state))
+		args := []string{"--role", role, "--poll", "250ms", "--state-dir", state}
+		if i == 0 {
+			args = append(args, "--control", socket)
+		}
+		nodes = append(nodes, h.run("found_wait: 1s\n", args...))
 	}
 	for _, n := range nodes {
 		n.says("confined", 1, 5*time.Second)
@@ -37,6 +45,12 @@ func TestLANConfined(t *testing.T) {
 	}
 	for _, n := range nodes {
 		confined(t, n)
+	}
+	for _, kind := range []string{control.ProfileCPU, control.ProfileHeap} { // signals and timers, and what lies where
+		var profile bytes.Buffer
+		if err := control.NewClient(socket).Profile(t.Context(), kind, 1, &profile); err != nil || profile.Len() == 0 {
+			t.Errorf("a profile of %s: %d bytes, %v", kind, profile.Len(), err)
+		}
 	}
 	last := len(nodes) - 1
 	joined := len(nodes[last].entries("interface joined"))

@@ -171,7 +171,7 @@ one master polls, every slave answers, and all of them, the master too, follow t
 	addGrouped(root, "Daily use", newStatusCommand(out), newMembersCommand(out), newEventsCommand(out), newNowCommand(out),
 		newWaitSyncCommand(out), newDoctorCommand(out))
 	addGrouped(root, "Change", newElectionCommand(out), newStepDownCommand(out), newSetTimeCommand(out), newLogCommand(out),
-		newTraceCommand(out))
+		newTraceCommand(out), newProfileCommand(out))
 	addGrouped(root, "Service", newRunCommand(), newServiceCommand(out))
 	addGrouped(root, "Keys and configuration", newKeyCommand(out), newConfigCommand(out), newClockCommand(out))
 	addGrouped(root, "Try out", newDemoCommand(), newSimulateCommand(out))

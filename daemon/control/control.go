@@ -20,8 +20,9 @@ const (
 	PathVersion = "/v1/version"
 )
 
-// API counts what came to be within version 1: 1 had status, members, events and now; 2 has version, trace and the changes, too.
-const API = 2
+// API counts what came to be within version 1: 1 had status, members, events and now; 2 has version, trace and the changes, too;
+// 3 has the profiles.
+const API = 3
 
 // Version is which program answers.
 type Version struct {
