@@ -26,7 +26,7 @@ type Virtual struct {
 	osc    oscillator
 	marks  []mark    // the last wall states, oldest first; the last one is in force
 	pairs  []Reading // host pairs of the last moments, oldest first, for FromHost
-	last   Reading   // of the host
+	latest Reading   // of the host, by whatever look
 	paired Reading   // the host's side of the last Read
 	wall   int64     // and the wall clock at that instant
 }
@@ -99,17 +99,17 @@ func (v *Virtual) Read() (Reading, error) {
 func (v *Virtual) Pair() (host Reading, wall int64) { return v.paired, v.wall }
 
 // FromHost maps a stamp of the host's wall clock (ns since the Unix epoch), taken within the last moments, onto this
-// wall clock as it ran then. A step of the host's clock since is recognised if it is larger than the stamp is old, but by who reads
-// the clock first: a stamp from before the last reading is mapped without another. A look is three system calls and
-// more where the kernel has no page for its clock, and a master is asked for four stamps by each slave.
+// wall clock as it ran then. A step of the host's clock since is recognised if it is larger than the stamp is old. A stamp from just
+// before the last look is mapped by that: a look for each packet was half of what one cost a busy master.
 func (v *Virtual) FromHost(stamp int64) int64 {
-	now := v.last
-	if !v.begun || stamp > now.Wall {
-		h, err := v.look()
-		if err == nil {
-			now = h
-		} else if !v.begun {
-			return stamp
+	now := v.latest
+	if stamp > now.Wall || stamp < now.Wall-pairSpacing {
+		var err error
+		if now, err = v.look(); err != nil {
+			if len(v.pairs) == 0 {
+				return stamp
+			}
+			now = v.pairs[len(v.pairs)-1]
 		}
 	}
 	raw := v.osc.at(hostRaw(stamp, v.pairs, now))
@@ -173,7 +173,7 @@ func (v *Virtual) look() (Reading, error) {
 	if !v.begun {
 		v.begin(h)
 	}
-	v.last = h
+	v.latest = h
 	if n := len(v.pairs); n == 0 || h.Raw-v.pairs[n-1].Raw >= pairSpacing {
 		v.pairs = keep(v.pairs, h, pairsKept)
 	}
