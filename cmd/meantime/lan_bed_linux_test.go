@@ -345,6 +345,12 @@ type process struct {
 
 // meantime starts the program on the host with these arguments, without any privilege.
 func (h *lanHost) meantime(args ...string) *process {
+	h.bed.t.Helper()
+	return h.program(filepath.Join(h.bed.dir, "meantime"), args...)
+}
+
+// program starts any program in the same way.
+func (h *lanHost) program(path string, args ...string) *process {
 	t := h.bed.t
 	t.Helper()
 	dir := t.TempDir()
@@ -354,7 +360,7 @@ func (h *lanHost) meantime(args ...string) *process {
 		t.Fatal(err)
 	}
 	defer func() { _ = out.Close() }()
-	p.cmd = exec.Command(filepath.Join(h.bed.dir, "meantime"), args...)
+	p.cmd = exec.Command(path, args...)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, out, out
 	h.do(func() error {
 		if err := dropCapabilities(); err != nil {
