@@ -115,7 +115,7 @@ var fieldTests = []struct {
 	{"reply", "held 2", any32, nil, nil},
 	{"reply", "held 3", any32, nil, nil},
 	{"reply", "pace", any32, nil, nil},
-	{"reply", "reserved 2", zero, []uint64{1, 1 << 31}, netproto.ErrValue},
+	{"reply", "moved", any32, nil, nil},
 
 	{"ack", "echo", notZero64, zero, netproto.ErrValue},
 	{"ack", "repeat", any8, nil, nil},
@@ -475,7 +475,7 @@ func drawReply(t *rapid.T) netproto.Reply {
 	for i := range r.Held {
 		r.Held[i] = rapid.Uint32().Draw(t, "held")
 	}
-	r.Pace = rapid.Uint32().Draw(t, "pace")
+	r.Pace, r.Moved = rapid.Uint32().Draw(t, "pace"), rapid.Uint32().Draw(t, "moved")
 	r.Name, r.Move = drawName(t), drawMove(t)
 	return r
 }

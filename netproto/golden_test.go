@@ -50,7 +50,7 @@ func goldenVectors() []goldenVector {
 		{"reply-limits", "stamps and spans at their limits", limit,
 			netproto.Reply{Echo: 1<<64 - 1, Nonce: 1<<64 - 1, T2: netproto.MaxStamp, T3: 0, Residual: -netproto.MaxSpan,
 				Rate: -netproto.MaxRate, Bound: netproto.MaxSpan, Master: 1<<64 - 1, Repeat: 255, Priority: 255,
-				Earlier: netproto.Earlier{Seq: 1<<32 - 1, Repeat: 255, T3: netproto.MaxStamp, T6: netproto.MaxStamp}}, nil, nil},
+				Earlier: netproto.Earlier{Seq: 1<<32 - 1, Repeat: 255, T3: netproto.MaxStamp, T6: netproto.MaxStamp}, Moved: 1<<32 - 1}, nil, nil},
 		{"reply-tail", "a body 1 byte longer than known", fullHeader(netproto.FlagDry | unknownFlags), fullReply(), []byte{0xFF}, nil},
 		{"ack-minimal", "last Ack of a round", small, netproto.Ack{Echo: 1}, nil, nil},
 		{"ack-again", "asks for another Reply", fullHeader(netproto.FlagVoter | netproto.FlagAgain), fullAck(), nil, nil},

@@ -133,7 +133,7 @@ func fullReply() netproto.Reply {
 		Residual: -1_234_567, Rate: -35_250_000_000, Bound: 45_678, Master: 0x3132333435363738, Repeat: 4, Priority: 50,
 		Earlier: netproto.Earlier{Seq: 0x00000107, Repeat: 3, T3: noon + 149_000_001, T6: noon + 149_400_002},
 		Held:    [netproto.HeldKeys]uint32{0x41424344, 0x51525354, 0x61626364, 0x71727374},
-		Pace:    500_000,
+		Pace:    500_000, Moved: 1<<32 - 12_345,
 	}
 }
 

@@ -97,6 +97,7 @@ type Reply struct {
 	Earlier  Earlier
 	Held     [HeldKeys]uint32 // key ids the sender holds, newest first, 0 = none
 	Pace     uint32           // ppb: largest slew rate of the sender; 0 = not stated
+	Moved    uint32           // ns, wrapping: sum of what its own corrections have moved its timescale by
 	Name     []byte           // as in Poll
 	Move     Move             // that the sender knows to be under way, in a block; Lineage 0 = none
 }

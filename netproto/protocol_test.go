@@ -187,7 +187,7 @@ func bodyValues(body any) []uint64 {
 			uint64(b.Bound), uint64(b.Master), uint64(b.Earlier.Seq), uint64(b.Earlier.Repeat), uint64(b.Repeat),
 			uint64(b.Priority), 0, uint64(b.Earlier.T3), uint64(b.Earlier.T6),
 			uint64(b.Held[0]), uint64(b.Held[1]), uint64(b.Held[2]), uint64(b.Held[3]),
-			uint64(b.Pace), 0,
+			uint64(b.Pace), uint64(b.Moved),
 		}
 	case netproto.Ack:
 		return []uint64{uint64(b.Echo), uint64(b.Repeat), 0}

@@ -35,7 +35,7 @@ func (p *Reply) Append(dst []byte, h Header) []byte {
 		dst = be.AppendUint32(dst, id)
 	}
 	dst = be.AppendUint32(dst, p.Pace)
-	dst = be.AppendUint32(dst, 0)
+	dst = be.AppendUint32(dst, p.Moved)
 	return seal(rest.append(dst), start)
 }
 
@@ -64,8 +64,8 @@ func ParseReply(h Header, body []byte) (Reply, error) {
 	for i := range p.Held {
 		p.Held[i] = r.u32()
 	}
-	p.Pace = r.u32()
-	if reserved != 0 || r.u32() != 0 || !p.valid() || !p.Earlier.valid(h.Flags&FlagEarlier != 0) {
+	p.Pace, p.Moved = r.u32(), r.u32()
+	if reserved != 0 || !p.valid() || !p.Earlier.valid(h.Flags&FlagEarlier != 0) {
 		return Reply{}, ErrValue
 	}
 	rest := parseTail(body[ReplyLen:])

@@ -55,7 +55,8 @@ func skipNetns(t *testing.T, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
-// takes skips a test that is too long for an ordinary run, unless it is required or named by -run.
+// takes skips a test that is too long for an ordinary run, unless it is required or named by -run. Every test of the bed is: what it runs
+// is built as it is released, without C, which compiles net and all that uses it a second time.
 func takes(t *testing.T, d time.Duration) {
 	t.Helper()
 	named := strings.Contains(flag.Lookup("test.run").Value.String(), t.Name())

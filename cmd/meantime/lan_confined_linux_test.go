@@ -16,9 +16,7 @@ import (
 // they are stopped. (Every other node of the bed is confined, too: it is the default.)
 func TestLANConfined(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes 10s: run without -short")
-	}
+	takes(t, 16*time.Second)
 	b := enter(t, 45*time.Second)
 	if b == nil {
 		return

@@ -45,9 +45,7 @@ func meanPPM() (mean float64) {
 // TestLANSmoke: three nodes whose clocks stand minutes apart and drift agree within a millisecond after seconds.
 func TestLANSmoke(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes 12s: run without -short")
-	}
+	takes(t, 12*time.Second)
 	b := enter(t, 30*time.Second)
 	if b == nil {
 		return
@@ -236,6 +234,7 @@ func refusals(dir string) []refusal {
 // TestLANErrors: what a user may meet at the start is refused at once, with the exit code and words of the contract.
 func TestLANErrors(t *testing.T) {
 	t.Parallel()
+	takes(t, 12*time.Second)
 	b := enter(t, 40*time.Second)
 	if b == nil {
 		return
@@ -319,9 +318,7 @@ func (b *bed) holdClock() {
 // TestDemoRuns: the demos that the documentation promises end well, and one that has no time to agree says so.
 func TestDemoRuns(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes 10s: run without -short")
-	}
+	takes(t, 15*time.Second)
 	b := enter(t, 30*time.Second)
 	if b == nil {
 		return

@@ -88,6 +88,7 @@ func promtool(t *testing.T, dir, input string, args ...string) {
 // TestPromtool: Prometheus' own checks of what is packaged.
 func TestPromtool(t *testing.T) {
 	t.Parallel()
+	takesMetrics(t, 5*time.Second)
 	const dir = "../../packaging/prometheus"
 	promtool(t, dir, "", "check", "rules", "--lint-fatal", "meantime.rules.yml")
 	promtool(t, dir, "", "test", "rules", "meantime.rules.test.yml")

@@ -14,8 +14,7 @@ func MeanRate(rates []float64) float64 {
 		return 0
 	}
 	sorted := slices.Clone(rates)
-	slices.Sort(sorted)
-	middle := (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+	middle := median(sorted)
 	sum := 0.0
 	for _, r := range sorted {
 		sum += min(max(r, middle-rateLimit), middle+rateLimit)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -209,7 +210,7 @@ func (h *host) open(cfg udp.Config) (Conn, error) {
 	c.cards = c.cards[:max(0, len(c.cards)-h.unjoined)]
 	if !c.loopback {
 		c.group = slices.Clone(h.lan)
-		go c.Close() // all that comes in has come in
+		c.Close() // all that comes in has come in
 	}
 	return c, nil
 }
@@ -220,6 +221,7 @@ type fakeConn struct {
 	cards    []udp.Interface
 	group    []udp.Packet
 	sent     int
+	once     sync.Once
 	closed   chan struct{}
 }
 
@@ -227,12 +229,9 @@ func (c *fakeConn) Interfaces() []udp.Interface { return c.cards }
 func (c *fakeConn) LocalAddr() netip.AddrPort   { return netip.MustParseAddrPort("127.0.0.1:10526") }
 func (c *fakeConn) PortTaken() bool             { return c.host.taken }
 
+// Close may be called by anybody at any time, as a real connection's: the doctor's timers do.
 func (c *fakeConn) Close() error {
-	select {
-	case <-c.closed:
-	default:
-		close(c.closed)
-	}
+	c.once.Do(func() { close(c.closed) })
 	return nil
 }
 

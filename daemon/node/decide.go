@@ -17,6 +17,9 @@ const (
 	// centredRounds is when the rate has been centred well enough for slow centring to go on from: from then on a member that
 	// comes or goes ends the fast one, or it would bend the rate to the mean of those left within seconds.
 	centredRounds = 24
+	// turnGain is how much of what the voters' fits have turned LAN time by is taken back in a round: a fit's jump is to be no
+	// jump of LAN time's rate.
+	turnGain = 0.25
 	// centringTime is the time constant of rate centring ever after: a member that joins or leaves bends LAN time's rate
 	// so slowly that no clock shows it.
 	centringTime = time.Hour
@@ -217,8 +220,9 @@ func (n *Node) keep() {
 	l.holding, l.phase, l.spread, l.voters = false, netproto.PhaseKeeping, n.apart(b, mean.In, peers), mean.Count
 	l.judge(n, b, mean, peers, samples)
 	standing := n.ownStanding(mean.Offset, mean)
-	l.sum = n.centred()
-	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples})
+	sum, step := n.centred()
+	l.sum = sum // whoever takes it takes the step off its delta, as it does with steps that it missed: see turn
+	n.conclude(conclusion{mean: mean.Offset + step, standing: standing, peers: peers, samples: samples})
 }
 
 // apart is how far (ns) the clocks of those that stand in the mean are from each other. The mean is of timescales, which agree while clocks
@@ -443,19 +447,40 @@ func (n *Node) ownStanding(offset int64, mean berkeley.Mean) netproto.Standing {
 	return netproto.StandingVoter
 }
 
-// centred moves the common rotation towards the rate of the voters' oscillators. The mean frequency correction is what LAN
-// time has run away from them; it is known, not measured, so following it costs no noise. A voter not heard this round counts by what
-// it said last: without it the mean would be another one, and a LAN that loses a fifth of its packets was seen to start 14 ppm off.
-func (n *Node) centred() netproto.Rotation {
+// tally is what a voter's own corrections come to, the common moves left out.
+type tally struct {
+	rate, phase berkeley.Tally
+	young       int // rounds left in which it does not count: a newcomer's fit is short, and its rate goes on moving
+}
+
+// centred is the common rotation that holds LAN time to the voters' oscillators, and how far (ns) it moves LAN time at once. What
+// voters say is known, not measured, so following it costs no noise: by how much their own corrections have moved their mean rate and
+// their mean phase since the last round, which is taken back; and their mean frequency correction, which is what LAN time has run
+// away from their oscillators. A voter not heard this round counts by what it said last: without it the mean would be another one,
+// and a LAN that loses a fifth of its packets was seen to start 14 ppm off.
+func (n *Node) centred() (netproto.Rotation, int64) {
 	l := n.lead
 	var rates []float64
-	if n.voter() {
-		rates = append(rates, n.servo.Line().Rate)
-	}
-	for _, p := range l.peers {
-		if n.votes(p) {
-			rates = append(rates, p.rate+(l.sum.Rate-p.rotated).Fraction())
+	var turns, moves []berkeley.Claim
+	count := func(votes bool, t *tally, rate float64, moved int64) {
+		if !votes {
+			if *t = (tally{}); l.resuming == 0 {
+				t.young = min(l.founded, foundingRounds)
+			}
+			return
 		}
+		rates = append(rates, rate+l.sum.Rate.Fraction())
+		if t.young = max(0, t.young-1); t.young > 0 || l.founded <= centredRounds {
+			return
+		}
+		moves = append(moves, berkeley.Claim{Tally: &t.phase, Sum: float64(moved)})
+		if l.founded > foundingRounds { // until then the mean is centred as it is
+			turns = append(turns, berkeley.Claim{Tally: &t.rate, Sum: rate})
+		}
+	}
+	count(n.voter(), &l.tally, n.servo.Line().Rate-l.sum.Rate.Fraction(), n.servo.Moved())
+	for _, p := range l.peers {
+		count(n.votes(p), &p.tally, p.rate-p.rotated.Fraction(), p.moved)
 	}
 	if len(rates) != l.rates && l.founded > centredRounds {
 		l.founded = max(l.founded, foundingRounds+1)
@@ -467,10 +492,7 @@ func (n *Node) centred() netproto.Rotation {
 	if l.founded <= foundingRounds {
 		gain = max(gain, foundingGain)
 	}
-	epoch := n.stamp(n.at.Raw)
-	return netproto.Rotation{
-		Rate:  l.sum.Rate - netproto.RateOf(gain*berkeley.MeanRate(rates)),
-		Phase: l.sum.At(epoch),
-		Epoch: epoch,
-	}
+	turned := berkeley.Moved(turns, turnGain) + gain*berkeley.MeanRate(rates)
+	step, epoch := -int64(math.Round(berkeley.Moved(moves, 1))), n.stamp(n.at.Raw)
+	return netproto.Rotation{Rate: l.sum.Rate - netproto.RateOf(turned), Phase: l.sum.At(epoch) + step, Epoch: epoch}, step
 }

@@ -265,7 +265,7 @@ func (n *Node) reply(s *session) {
 		Residual: line.At(n.at.Raw) - n.clock.wall(n.at.Raw),
 		Rate:     netproto.RateOf(line.Rate),
 		Bound:    min(n.servo.Bound(n.at.Raw), netproto.MaxSpan),
-		Repeat:   uint8(repeat), Priority: n.cfg.Priority, Pace: netproto.PaceOf(n.cfg.MaxSlew),
+		Repeat:   uint8(repeat), Priority: n.cfg.Priority, Pace: netproto.PaceOf(n.cfg.MaxSlew), Moved: uint32(n.servo.Moved()),
 		Held: n.held(), Move: n.news(),
 	}
 	if m := n.follow.master; m != nil {

@@ -49,7 +49,8 @@ type leader struct {
 	sum     netproto.Rotation
 	founded int // rounds kept since the founding
 
-	rates int // how many made the last mean rate
+	rates int   // how many made the last mean rate
+	tally tally // of the master itself
 
 	resuming int // rounds left in which members are taken at their word that they vote
 
@@ -320,6 +321,7 @@ func (p *peer) learn(h netproto.Header, r netproto.Reply) {
 	p.flags, p.lineage, p.master = h.Flags, h.Lineage, r.Master
 	p.rate, p.residual, p.bound, p.priority = r.Rate.Fraction(), r.Residual, r.Bound, r.Priority
 	p.repeat, p.nonce, p.pace = r.Repeat, r.Nonce, r.Pace
+	p.moved += int64(int32(r.Moved - uint32(p.moved))) // it wraps around on the wire
 	p.exchanges++
 	relabel(&p.name, r.Name)
 	if h.Flags&netproto.FlagJumped != 0 {

@@ -29,6 +29,7 @@ type peer struct {
 	jumped   int    // rounds left in which its own jump is held against it
 	fallen   bool   // it had a vote, and lost it
 	reading  reading
+	tally    tally
 
 	// of its last reply
 	flags    netproto.Flags
@@ -40,6 +41,7 @@ type peer struct {
 	bound    int64         // ns
 	priority uint8
 	pace     uint32 // ppb, 0 = not stated
+	moved    int64  // ns: what its own corrections have moved its timescale by, since about when it came
 	key      uint32 // it was sealed with
 	held     [netproto.HeldKeys]uint32
 

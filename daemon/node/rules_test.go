@@ -772,6 +772,32 @@ func TestTheRotationTurnsAgainstTheMeanRate(t *testing.T) {
 	}
 }
 
+// PROTOCOL.md 8.16. What the voters' deltas have moved their mean phase by since the last round is taken back by the rotation's phase, and the deltas
+// hold that step. A newcomer's moves do not count.
+func TestTheRotationTakesMovesBack(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3, 4, 5)
+	b.founded(f[:3]...)
+	l := b.node.lead
+	l.founded = foundingRounds + 1
+	say := func(by uint32) words {
+		return func(f *fake, _ *netproto.Header, r *netproto.Reply) { r.Moved = by*uint32(f.id-1) - 1500 }
+	}
+	b.spoken(f, say(0)) // the sum wraps around
+	b.spoken(f, say(0))
+	before := l.sum
+	all := b.spoken(f, say(1000)) // 1000, 2000 and 3000 more, and nothing of the master's own
+	if step := l.sum.Phase - before.At(l.sum.Epoch); step != -1500 {
+		t.Errorf("the step is %d ns, want -1500", step)
+	}
+	_, as := adjusts(t, all)
+	for _, e := range as[0].Entries[:3] {
+		if max(e.Delta+1500, -1500-e.Delta) > 100 {
+			t.Errorf("the delta is %d ns, want the step", e.Delta)
+		}
+	}
+}
+
 // PROTOCOL.md 8.17. Nobody takes a delta of a master that gathers or holds, nor one with LAN time.
 func TestOnlyKeepingSteers(t *testing.T) {
 	for phase, steers := range map[netproto.Phase]bool{

@@ -54,6 +54,7 @@ type Servo struct {
 	last   int64
 	heard  bool
 	bound  int64 // ns: of the measurement; once there is a fit, of those that it hangs on
+	moved  int64 // ns: sum of what corrections have moved the line by
 	plain  bool  // no fit
 	sloped bool  // the slope has been believed
 }
@@ -138,13 +139,16 @@ func (s *Servo) Correct(raw, delta, bound int64) {
 		s.known.err = min(freeSkew, s.known.err*fading)
 	}
 	s.points = push(s.points, p)
-	if !s.refit() {
-		s.line.Time = p.time
-		return
+	before := s.line.Time
+	if s.line.Time = p.time; s.refit() {
+		s.line.Time += int64(math.Round(s.fit.height))
+		s.line.Rate = clampRate(s.fit.rate)
 	}
-	s.line.Time = p.time + int64(math.Round(s.fit.height))
-	s.line.Rate = clampRate(s.fit.rate)
+	s.moved += s.line.Time - before
 }
+
+// Moved is the sum (ns) of what Correct has moved the timescale by, all else left out: jumps and common moves.
+func (s *Servo) Moved() int64 { return s.moved }
 
 // refit puts a line through the points: without what was known before where they deny it, and through fewer of them where they show that
 // it has bent. It says whether its slope can be believed: it goes through enough points, or it was known well before; and it is

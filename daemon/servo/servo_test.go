@@ -448,3 +448,23 @@ func TestASlopeOfNoiseIsNotBelieved(t *testing.T) {
 		}
 	}
 }
+
+// TestMovedCountsCorrectionsAlone: what the timescale was moved by is what its corrections did, and neither jumps nor common moves.
+func TestMovedCountsCorrectionsAlone(t *testing.T) {
+	s := New(0, noon, 0, 0)
+	var want int64
+	for i := range int64(100) {
+		raw := i * second
+		before := s.Line().At(raw)
+		s.Correct(raw, 1000*(i%7), 20_000)
+		want += s.Line().At(raw) - before
+		s.Turn(func(int64) int64 { return 50 }, 0)
+		s.Shift(-70)
+		if i == 60 {
+			s.Jump(raw, 123_456, 20_000)
+		}
+	}
+	if s.Moved() != want || want == 0 {
+		t.Errorf("moved by %d ns, want %d", s.Moved(), want)
+	}
+}

@@ -9,7 +9,7 @@ import (
 
 // Power is back: 300 slaves start at one moment under a master that gives 30 of them all their exchanges in a round. All are on LAN time within three
 // polls, and in no round are there more packets than a Reply and an Ack of each, four more of those 30, and the Adjusts.
-func TestPowerBack(t *testing.T) {
+func TestBurstOfNewcomers(t *testing.T) {
 	const slaves, full, start = 300, 30, 20 * time.Second
 	o := Default()
 	o.Nodes, o.For, o.FullRounds = slaves+1, time.Minute, full

@@ -32,6 +32,7 @@ func falsehoods() []Scenario {
 			Kind: Colluding, Amount: 100 * time.Microsecond, Rate: 10e-6,
 		}),
 		liars("rate", "liars claim oscillators 500 ppm off", Lie{Kind: RateOnly, Rate: 500e-6}),
+		liars("moving", "liars claim that their fits move them by 100 µs a second", Lie{Kind: Moving, Rate: 100e-6}),
 		{
 			Name: "too-many-liars", About: "three of five members claim clocks all over the place: nobody is steered, and the log says so",
 			Build: func(seed uint64) Plan {

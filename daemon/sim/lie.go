@@ -19,6 +19,7 @@ const (
 	Scattered         // its clock is somewhere within ±Amount, elsewhere for each liar
 	Colluding         // as Drifting, but from Amount on: all with the same Lie tell the same tale
 	RateOnly          // its clock is right; its oscillator, it claims, has an error of Rate
+	Moving            // its clock is right; what it says that its corrections have moved it by grows at Rate
 	BadMaster         // in office, it alters each member's delta by up to ±Amount; otherwise it tells the truth
 )
 
@@ -56,8 +57,12 @@ func (w *World) falseReply(from *Host, h netproto.Header, body, data []byte) []b
 		return data
 	}
 	lie := from.member.Lie
-	if lie.Kind == RateOnly {
+	switch lie.Kind {
+	case RateOnly:
 		r.Rate = netproto.RateOf(lie.Rate)
+		return r.Append(nil, h)
+	case Moving:
+		r.Moved += uint32(int64(lie.Rate * float64(w.now-int64(lie.From))))
 		return r.Append(nil, h)
 	}
 	own, err := w.Error(from.index)
