@@ -181,8 +181,8 @@ const (
 	keepsUp = restFor / 4
 )
 
-// rest waits after a datagram that was refused, or one of many, unless more of them wait already, as its age tells. What a member sends meanwhile
-// waits, too, but has its stamp from the kernel; where the kernel gives none, nobody rests.
+// rest waits after a datagram that was refused, or one of many, unless more of them wait already, as its age tells. What a member sends
+// meanwhile waits, too, but has its stamp from the kernel; where the kernel gives none, nobody rests.
 func rest(p udp.Packet, span time.Duration) {
 	if p.Kernel && time.Duration(time.Now().UnixNano()-p.Stamp) < keepsUp {
 		time.Sleep(span)
