@@ -23,6 +23,7 @@ import (
 type crowd struct {
 	plan   *LoadPlan
 	wire   *wire
+	ring   *netproto.Ring
 	now    instant
 	slaves []slave
 	alarms alarms
@@ -101,13 +102,14 @@ type slave struct {
 	place  int   // among the alarms, −1 = none
 	synced bool
 	late   int64      // ns: the longest that a packet of this round waited to be handed to it
+	width  int64      // ns: the widest reading of this round
 	slews  [2]float64 // of its clock, as ordered last and before, fractional
 }
 
-// doubt is how far off (ns) the slave's stamps of this round may be: by the width of its readings, and by what its clock was slewed between a
-// packet and the reading that goes with it. On a host of its own that is microseconds, in a crowd some ten thousand.
-func (s *slave) doubt(width int64) int64 {
-	return width + int64(max(s.slews[0], s.slews[1])*float64(s.late))
+// doubt is how far off (ns) the slave's stamps of this round may be: by the width of its readings, and by what its clock was slewed
+// between a packet and the reading that goes with it. On a host of its own that is microseconds, in a crowd some ten thousand.
+func (s *slave) doubt() int64 {
+	return s.width + int64(max(s.slews[0], s.slews[1])*float64(s.late))
 }
 
 const (
@@ -121,8 +123,8 @@ const (
 )
 
 // newCrowd makes a crowd that has not come yet.
-func newCrowd(plan *LoadPlan, w *wire, rounds chan<- Round, next <-chan struct{}) *crowd {
-	c := &crowd{plan: plan, wire: w, rounds: rounds, next: next, rand: rand.New(rand.NewPCG(plan.Seed, 0)), notes: map[string]int{}}
+func newCrowd(plan *LoadPlan, w *wire, ring *netproto.Ring, rounds chan<- Round, next <-chan struct{}) *crowd {
+	c := &crowd{plan: plan, wire: w, ring: ring, rounds: rounds, next: next, rand: rand.New(rand.NewPCG(plan.Seed, 0)), notes: map[string]int{}}
 	c.slaves, c.polled = make([]slave, plan.Slaves), plan.Slaves
 	c.census.slaves = make([]enrolled, plan.Slaves)
 	c.offsets = make([]int64, plan.Slaves)
@@ -139,7 +141,7 @@ func newCrowd(plan *LoadPlan, w *wire, rounds chan<- Round, next <-chan struct{}
 func sourceOf(n int) [4]byte { return [4]byte{10, 77, byte(n / 250), byte(1 + n%250)} }
 
 // come starts a slave.
-func (c *crowd) come(s *slave, ring *netproto.Ring) error {
+func (c *crowd) come(s *slave) error {
 	s.fast = (2*c.rand.Float64() - 1) * clockPPM
 	s.clock = sysclock.NewVirtual(sysclock.VirtualConfig{
 		Offset: int64((2*c.rand.Float64() - 1) * float64(clockOffset)), Frequency: s.fast,
@@ -150,7 +152,7 @@ func (c *crowd) come(s *slave, ring *netproto.Ring) error {
 	}
 	s.zero = r.Raw
 	s.node, err = node.New(node.Config{
-		ID: netproto.ID(marked(c.rand.Uint64(), s.number)), Start: c.rand.Uint32(), Group: netproto.GroupID(loadGroup), Ring: ring,
+		ID: netproto.ID(marked(c.rand.Uint64(), s.number)), Start: c.rand.Uint32(), Group: netproto.GroupID(loadGroup), Ring: c.ring,
 		Role: node.RoleSlave, Dry: true, Priority: 100, Interval: c.plan.Poll, MaxSkew: time.Hour, FoundWait: 10 * time.Second,
 		Step: node.StepBoot, MayStep: true, MaxSlew: 500e-6, PanicForward: 1000 * time.Second, PanicBackward: 1000 * time.Second,
 		Random: func() uint64 { return marked(c.rand.Uint64(), s.number) },
@@ -164,7 +166,7 @@ func (s *slave) moment(r sysclock.Reading) node.Moment {
 }
 
 // run has the slaves come, each at its time, and lives their lives until the context ends.
-func (c *crowd) run(ctx context.Context, ring *netproto.Ring) error {
+func (c *crowd) run(ctx context.Context) error {
 	began := c.now.Raw
 	c.quit = ctx.Done()
 	for came := 0; ctx.Err() == nil; {
@@ -172,7 +174,7 @@ func (c *crowd) run(ctx context.Context, ring *netproto.Ring) error {
 			return err
 		}
 		for ; came < len(c.slaves) && c.now.Raw-began >= int64(c.plan.Coming)*int64(came)/int64(len(c.slaves)); came++ {
-			if err := c.come(&c.slaves[came], ring); err != nil {
+			if err := c.come(&c.slaves[came]); err != nil {
 				return err
 			}
 		}
@@ -193,7 +195,7 @@ func (c *crowd) turn() error {
 	for n := 0; n < share && c.polled < len(c.slaves); n++ {
 		s := &c.slaves[c.polled]
 		c.polled++
-		if s.late = 0; s.node == nil {
+		if s.late, s.width = 0, 0; s.node == nil {
 			continue
 		}
 		if err := c.packet(s, c.poll, true); err != nil {
@@ -242,7 +244,7 @@ func (c *crowd) stamped(number uint32, at int64) error {
 
 // unicast takes an Ack, or whatever else is for one slave, to whom it belongs. Its echo says who that is.
 func (c *crowd) unicast(p received) error {
-	h, body, err := netproto.Inspect(p.data)
+	h, body, err := c.ring.Open(p.data)
 	if err != nil || h.Kind != netproto.KindAck {
 		return nil
 	}
@@ -260,7 +262,7 @@ func (c *crowd) unicast(p received) error {
 // multicast takes what all are sent: a Poll to everybody, but by and by; an Adjust to those whom it has an entry for, since to all others
 // it is nothing (PROTOCOL.md 8.12).
 func (c *crowd) multicast(p received) error {
-	h, body, err := netproto.Inspect(p.data)
+	h, body, err := c.ring.Open(p.data)
 	if err != nil {
 		return nil
 	}
@@ -306,6 +308,7 @@ func (c *crowd) handle(s *slave, in node.Input) error {
 	if err := c.now.look(); err != nil {
 		return err
 	}
+	s.width = max(s.width, c.now.Width)
 	r, err := s.clock.Read()
 	if err != nil {
 		return err
@@ -350,7 +353,7 @@ func (c *crowd) send(s *slave, e *node.Send) error {
 	if e.Group {
 		return fmt.Errorf("slave %d speaks to all", s.number)
 	}
-	h, body, err := netproto.Inspect(e.Data)
+	h, body, err := c.ring.Open(e.Data)
 	if err != nil {
 		return err
 	}
@@ -365,7 +368,7 @@ func (c *crowd) send(s *slave, e *node.Send) error {
 		return nil
 	}
 	c.awaiting[number%uint32(len(c.awaiting))] = awaited{number: number, slave: int32(s.number), token: e.Token}
-	c.census.replied(s.number, h.Seq, reply, sent, s.doubt(c.now.Width), s.fast)
+	c.census.replied(s.number, h.Seq, reply, sent, s.doubt(), s.fast)
 	return nil
 }
 
@@ -443,5 +446,5 @@ func (a *alarms) Pop() any { return nil } // nobody goes
 func own() (cpu time.Duration, memory int64) {
 	var u unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), u.Maxrss << 10
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), int64(u.Maxrss) << 10
 }

@@ -22,7 +22,6 @@ type LoadPlan struct {
 	Slack      float64       `json:"slack"`         // by which what depends on the machine may exceed its limit
 	Set        []string      `json:"set,omitempty"` // further lines of the master's configuration
 	Realtime   bool          `json:"realtime,omitempty"`
-	Profile    string        `json:"-"`
 }
 
 const (
@@ -99,8 +98,8 @@ func newLoad() *cobra.Command {
 thousands of slaves, each a node with a clock of its own, with real packets and the kernel's stamps. Every delta is held against the
 truth, which is known. Needs Linux, root and Debian's iproute2; nothing leaves the two namespaces, which end with the run.
 
-Many slaves share an address: Linux keeps 1024 neighbours at most by default, in all namespaces together (net.ipv4.neigh.default.gc_thresh3),
-so ten thousand of them have 200 addresses, 50 each. Hosts of their own would have one each, and their switch the same question.`,
+Many slaves share an address: Linux keeps 1024 neighbours at most by default, in all namespaces together
+(net.ipv4.neigh.default.gc_thresh3), so ten thousand of them have 200 addresses, 50 each.`,
 		Example: "  lab load --slaves 10000 --for 60s\n" +
 			"  lab load --slaves 10000 --for 10s --burst\n" +
 			"  lab load --sweep 10,100,1000,10000 --for 20s --plot out.svg",
@@ -132,7 +131,6 @@ func (p *LoadPlan) register(f *pflag.FlagSet) {
 	f.Float64Var(&p.Slack, "slack", 1, "by which processor time, loss and joining may exceed their limits, on a machine that does other work")
 	f.StringArrayVar(&p.Set, "set", nil, "a further line of the master's configuration; may be repeated")
 	f.BoolVar(&p.Realtime, "realtime", false, "master and slaves before all ordinary work of the machine, as if it were idle")
-	f.StringVar(&p.Profile, "profile", "", "file for a heap profile of the master while it is judged")
 }
 
 // check refuses what no load can do.
@@ -212,8 +210,8 @@ func passed(checks []Check) bool {
 	return true
 }
 
-// conclude takes the figures from the rounds. all, joined and judged are the first ones when all slaves had come, when all were synchronised,
-// and that is judged.
+// conclude takes the figures from the rounds. all, joined and judged are the first ones when all slaves had come, when all were
+// synchronised, and that is judged.
 func (r *LoadResult) conclude(all, joined, judged int) {
 	for _, round := range r.Rounds[:joined+1] {
 		r.Peak = max(r.Peak, float64(round.In+round.Out)/r.Plan.Poll.Seconds())

@@ -28,15 +28,14 @@ import (
 
 // The names and addresses of a load's LAN.
 const (
-	loadDevice  = "lan0"
-	masterHost  = "10.77.255.253/16"
-	crowdHost   = "10.77.255.254/16"
-	crowdRange  = "10.77.0.0/17" // of the slaves: all of it is the crowd's own
-	fileKey     = "key"
-	fileState   = "state"
-	fileSocket  = "socket"
-	fileMaster  = "master.log"
-	fileProfile = "profile"
+	loadDevice = "lan0"
+	masterHost = "10.77.255.253/16"
+	crowdHost  = "10.77.255.254/16"
+	crowdRange = "10.77.0.0/17" // of the slaves: all of it is the crowd's own
+	fileKey    = "key"
+	fileState  = "state"
+	fileSocket = "socket"
+	fileMaster = "master.log"
 )
 
 var (
@@ -79,10 +78,7 @@ func load(ctx context.Context, plan LoadPlan, progress io.Writer) (*LoadResult, 
 	if err := readJSON(filepath.Join(work, fileResult), r); err != nil {
 		return nil, err
 	}
-	if plan.Profile != "" {
-		err = copyFile(plan.Profile, filepath.Join(work, fileProfile), 0o644)
-	}
-	return r, err
+	return r, nil
 }
 
 // LoadOrder is what the bed is told.
@@ -129,7 +125,7 @@ func loadMain(work string) (err error) {
 		return err
 	}
 	defer w.close()
-	c := newCrowd(&b.order.Plan, w, b.rounds, b.next)
+	c := newCrowd(&b.order.Plan, w, ring, b.rounds, b.next)
 	if err := c.now.begin(); err != nil {
 		return err
 	}
@@ -141,7 +137,7 @@ func loadMain(work string) (err error) {
 			ended <- err
 			return
 		}
-		ended <- c.run(crowdCtx, ring)
+		ended <- c.run(crowdCtx)
 	}()
 	err = b.watch(ctx, ended)
 	end()
@@ -173,8 +169,9 @@ func (b *loadBed) makeKey() (*netproto.Ring, error) {
 
 // start makes the master's host, joins it to this one, and starts the daemon there.
 func (b *loadBed) start(ctx context.Context) error {
-	conf := fmt.Sprintf("role: master\ngroup: %s\ninterfaces: [%s]\nkey_file: %s\nstate_dir: %s\ncontrol: %s\npoll: %v\nfound_wait: 1s\n%s\n", loadGroup,
-		loadDevice, filepath.Join(b.work, fileKey), filepath.Join(b.work, fileState), filepath.Join(b.work, fileSocket), b.order.Plan.Poll,
+	const form = "role: master\ngroup: %s\ninterfaces: [%s]\nkey_file: %s\nstate_dir: %s\ncontrol: %s\npoll: %v\nfound_wait: 1s\n%s\n"
+	at := func(file string) string { return filepath.Join(b.work, file) }
+	conf := fmt.Sprintf(form, loadGroup, loadDevice, at(fileKey), at(fileState), at(fileSocket), b.order.Plan.Poll,
 		strings.Join(b.order.Plan.Set, "\n"))
 	if err := os.WriteFile(filepath.Join(b.work, fileConf), []byte(conf), 0o644); err != nil {
 		return err
@@ -353,8 +350,8 @@ func switches(pid int) (sum uint64) {
 	return sum
 }
 
-// watch follows the rounds until enough of them are judged. While it looks at one the slaves are silent, so that what the master has counted
-// is of whole rounds.
+// watch follows the rounds until enough of them are judged. While it looks at one the slaves are silent, so that what the master has
+// counted is of whole rounds.
 func (b *loadBed) watch(ctx context.Context, ended <-chan error) error {
 	m := milestones{began: time.Now(), all: -1, joined: -1, judged: -1}
 	udp, err := b.udp()
