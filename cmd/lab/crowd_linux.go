@@ -124,7 +124,8 @@ const (
 
 // newCrowd makes a crowd that has not come yet.
 func newCrowd(plan *LoadPlan, w *wire, ring *netproto.Ring, rounds chan<- Round, next <-chan struct{}) *crowd {
-	c := &crowd{plan: plan, wire: w, ring: ring, rounds: rounds, next: next, rand: rand.New(rand.NewPCG(plan.Seed, 0)), notes: map[string]int{}}
+	c := &crowd{plan: plan, wire: w, ring: ring, rounds: rounds, next: next, notes: map[string]int{}}
+	c.rand = rand.New(rand.NewPCG(plan.Seed, 0))
 	c.slaves, c.polled = make([]slave, plan.Slaves), plan.Slaves
 	c.census.slaves = make([]enrolled, plan.Slaves)
 	c.offsets = make([]int64, plan.Slaves)
