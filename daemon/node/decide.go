@@ -404,6 +404,7 @@ func (l *leader) judge(n *Node, b ballot, mean berkeley.Mean, peers []*peer, sam
 				Attr{"at", p.addr.String()}, Attr{"offset", time.Duration(samples[who].Offset - mean.Offset)})
 		}
 	}
+	fresh := 0
 	for i, p := range peers {
 		if p.standing != netproto.StandingNewcomer {
 			continue
@@ -414,8 +415,13 @@ func (l *leader) judge(n *Node, b ballot, mean berkeley.Mean, peers []*peer, sam
 		}
 		if p.good >= probation && (p.flags&netproto.FlagDry == 0 || n.cfg.Dry) {
 			p.standing, p.good, p.fallen = netproto.StandingVoter, 0, false
-			n.note(Info, "a newcomer is on LAN time: it votes now", Attr{"id", p.id.String()}, Attr{"at", p.addr.String()})
+			if fresh++; fresh <= mostWelcomes {
+				n.note(Info, "a newcomer is on LAN time: it votes now", Attr{"id", p.id.String()}, Attr{"at", p.addr.String()})
+			}
 		}
+	}
+	if fresh > mostWelcomes {
+		n.note(Info, "more newcomers are on LAN time: they vote now", Attr{"count", fresh - mostWelcomes})
 	}
 }
 
