@@ -104,6 +104,15 @@ func (w *Watch) Objected(now time.Duration) {
 	w.draw()
 }
 
+// HeldUp notes that this node did not run for a time, as on a machine that is overloaded. It has not listened then: nobody's silence counts
+// for as long, and an objection may be waiting to be read.
+func (w *Watch) HeldUp(by time.Duration) {
+	w.heard += by
+	if w.until != 0 {
+		w.until, w.again = w.until+by, w.again+by
+	}
+}
+
 // Candidate says whether a candidacy is under way.
 func (w *Watch) Candidate() bool { return w.until != 0 }
 

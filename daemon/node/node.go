@@ -94,6 +94,7 @@ const never = time.Duration(math.MaxInt64)
 // the node's: they hold until the next Handle, and who keeps them longer copies them. The input is the caller's again.
 func (n *Node) Handle(at Moment, in Input) []Effect {
 	n.out.empty()
+	n.overdue(at.Now)
 	n.at = at
 	_, slept := in.(Suspended)
 	if jump := n.clock.read(at); jump != 0 && !slept {
@@ -137,6 +138,21 @@ func (n *Node) Handle(at Moment, in Input) []Effect {
 	}
 	n.due()
 	return n.out.effects
+}
+
+// late is how long after its deadline a node on a busy machine may run and still have listened: longer than a scheduler usually lets it
+// wait, and a fraction of the shortest interval.
+const late = 50 * time.Millisecond
+
+// overdue notes that this node was not run when it was due: what has come meanwhile it is about to see, and until then it cannot tell
+// who is silent. On a starved machine several nodes at once took office beside a master that lived.
+func (n *Node) overdue(now time.Duration) {
+	if n.follow == nil {
+		return
+	}
+	if by := now - max(n.Deadline(), n.at.Now); by > late {
+		n.follow.watch.HeldUp(by)
+	}
 }
 
 // startled notes that this clock, or this whole machine, was moved from outside: where two voters part, that decides.

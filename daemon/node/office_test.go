@@ -290,3 +290,24 @@ func TestPausedMasterDecidesNothing(t *testing.T) {
 		t.Errorf("after a pause: %d adjusts, %d voters", len(as), b.node.Status().Voters)
 	}
 }
+
+// A node that was held up, as on an overloaded machine, has not listened: it does not take its master for dead, and a candidate reads the
+// objection that waits for it before it takes office.
+func TestWhoWasHeldUpListensFirst(t *testing.T) {
+	b := lost(t, true)
+	b.now += 9 * time.Second
+	if _, cs := candidates(t, b.give(Tick{})); len(cs) != 0 {
+		t.Errorf("stands at once after 9 s in which it did not run")
+	}
+	stood, effects := b.upTo(netproto.KindCandidate, 10*time.Second)
+	if stood < 10*time.Second || stood > 11*time.Second {
+		t.Errorf("stands at %v: want 2 s of silence in which it ran", stood)
+	}
+	_, cs := candidates(t, effects)
+	b.now += 5 * time.Second
+	b.give(Tick{})
+	claim := netproto.Claim{Echo: cs[0].Nonce, Master: 1, Priority: 1}
+	if b.packet(masterAddr, claim.Append(nil, header(1))); b.node.lead != nil {
+		t.Errorf("took office before it had read the objection")
+	}
+}
