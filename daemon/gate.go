@@ -119,12 +119,12 @@ func (r *reader) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if got == r.room {
+			r.room = min(2*got, batchSize)
+		}
 		if r.admit(b, got); b.n == 0 {
 			rest(b.room[got-1])
 			continue
-		}
-		if got == r.room {
-			r.room = min(2*got, batchSize)
 		}
 		select {
 		case r.queue <- b:
