@@ -153,7 +153,7 @@ func BenchmarkReplies(b *testing.B) {
 				for range 2 {
 					m.round()
 					for m.next < members {
-						k := min(n, members-m.next)
+						k := min(batchSize, members-m.next)
 						m.speak(k)
 						m.serve(k)
 					}
