@@ -49,8 +49,8 @@ var rooms = map[string]room{
 		prints: "ui.go",
 	},
 	"cmd/lab": {
-		imports: []string{"meantime/cmd/picture", "meantime/daemon/sim", "github.com/spf13/cobra", "github.com/spf13/pflag",
-			"golang.org/x/sys"},
+		imports: []string{"meantime/cmd/picture", "meantime/daemon/control", "meantime/daemon/node", "meantime/daemon/sim", "meantime/netproto",
+			"meantime/sysclock", "github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sys"},
 		goroutines: true, unsafe: true, prints: "*", programs: true, // a test kit: nothing of it is installed
 	},
 	"cmd/picture": {imports: []string{"github.com/go-analyze/charts"}},

@@ -206,7 +206,9 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 			err = d.take(b.packets())
 			d.gate.release(b)
 		case <-alarm.C:
-			err = d.tick()
+			if err = d.catchUp(); err == nil {
+				err = d.tick()
+			}
 		case <-d.sets:
 			d.doubt = true
 			err = d.handle(node.Tick{})
@@ -238,6 +240,22 @@ func (d *driver) rekey(ring *netproto.Ring) error {
 func (d *driver) untilNext() time.Duration {
 	wait := min(d.node.Deadline(), d.due+upkeepGrace) - d.at
 	return max(0, min(wait, d.trace.due(d.clock)))
+}
+
+// catchUp gives the node what waits, as much as there is room for: what came before its time is up is not late because of this driver.
+func (d *driver) catchUp() error {
+	for range backlog {
+		select {
+		case b := <-d.gate.queue:
+			err := d.take(b.packets())
+			if d.gate.release(b); err != nil {
+				return err
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
 }
 
 // tick gives the node its time, if it is due, and writes the trace.

@@ -380,3 +380,25 @@ func BenchmarkGate(b *testing.B) {
 		})
 	}
 }
+
+// Replies of a thousand slaves are handed over as they come; those of ten thousand are let gather.
+func TestThickReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newGate().reader(nil)
+		for range 1000 { // three exchanges with a slave each half millisecond
+			if time.Sleep(500 * time.Microsecond); r.thick(3) {
+				t.Fatal("the replies of a thousand slaves are thick")
+			}
+		}
+		after := 0
+		for ; after < 1000 && !r.thick(1); after++ {
+			time.Sleep(40 * time.Microsecond)
+		}
+		if after < thinBurst || after > 2*thinBurst {
+			t.Errorf("those of ten thousand are thick after %d of them", after)
+		}
+		if time.Sleep(time.Second); r.thick(1) {
+			t.Error("one is thick after a second without")
+		}
+	})
+}

@@ -146,7 +146,7 @@ func TestDecodeEachKind(t *testing.T) {
 	bodies := []interface {
 		Append(dst []byte, h netproto.Header) []byte
 	}{
-		&netproto.Poll{Nonce: 1, Interval: 1e6, Window: 4e5, Slots: 3, Members: 4, Priority: 5, Phase: netproto.PhaseKeeping, Name: []byte(name)},
+		&netproto.Poll{Nonce: 1, Interval: 1e6, Window: 4e5, Slots: 3, Members: 4, Priority: 5, Phase: netproto.PhaseKeeping, Turns: 6, Name: []byte(name)},
 		&netproto.Reply{
 			Echo: 1, Nonce: 2, T2: 3, T3: 4, Residual: -5, Rate: 6, Bound: 7, Master: 8, Repeat: 1, Priority: 9, Pace: 10, Moved: 11, Name: []byte(name), Move: move,
 			Earlier: netproto.Earlier{Seq: 1, Repeat: 1, T3: 2, T6: 3}, Held: [netproto.HeldKeys]uint32{4, 3, 2, 1},

@@ -58,7 +58,7 @@ func bedMain(work string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, hardLimit(&b.order.Plan))
 	defer cancel()
-	if err := b.alone(); err != nil {
+	if err := alone(); err != nil {
 		return err
 	}
 	if err := b.check(ctx); err != nil {
@@ -81,7 +81,7 @@ const niceness = -10
 func hardLimit(p *Plan) time.Duration { return bootLimit + p.For + endLimit + 15*time.Second }
 
 // alone makes sure that this process is in namespaces of its own before it makes an interface or mounts anything.
-func (b *bed) alone() error {
+func alone() error {
 	if os.Getpid() != 1 {
 		return errors.New("the bed is not the first process of a PID namespace")
 	}
@@ -101,11 +101,11 @@ func (b *bed) alone() error {
 	if err := syscall.Mount("proc", "/proc", "proc", 0, ""); err != nil {
 		return fmt.Errorf("mounting /proc: %w", err)
 	}
-	return b.prefer()
+	return prefer()
 }
 
 // prefer asks for more than an equal share of the processors, for the bed and all that it starts.
-func (b *bed) prefer() error {
+func prefer() error {
 	// The whole process group: for a process alone the kernel would take the calling thread only.
 	if err := syscall.Setpriority(syscall.PRIO_PGRP, 0, niceness); err != nil {
 		return fmt.Errorf("setpriority: %w", err)
@@ -203,15 +203,23 @@ func startFirst(cmd *exec.Cmd) error {
 	go func() {
 		// Never unlocked: the thread ends with this goroutine, and its claim with it.
 		runtime.LockOSThread()
-		const roundRobin = 2 // SCHED_RR
-		priority := int32(1) // the lowest of these: above all ordinary work is enough
-		if _, _, errno := syscall.RawSyscall(syscall.SYS_SCHED_SETSCHEDULER, 0, roundRobin, uintptr(unsafe.Pointer(&priority))); errno != 0 {
-			done <- fmt.Errorf("sched_setscheduler: %w", errno)
+		if err := goFirst(); err != nil {
+			done <- err
 			return
 		}
 		done <- cmd.Start()
 	}()
 	return <-done
+}
+
+// goFirst gives this thread that claim, and what it starts.
+func goFirst() error {
+	const roundRobin = 2 // SCHED_RR
+	priority := int32(1) // the lowest of these: above all ordinary work is enough
+	if _, _, errno := syscall.RawSyscall(syscall.SYS_SCHED_SETSCHEDULER, 0, roundRobin, uintptr(unsafe.Pointer(&priority))); errno != 0 {
+		return fmt.Errorf("sched_setscheduler: %w", errno)
+	}
+	return nil
 }
 
 // watch starts the programs, samples the machine's clocks while they run, and stops them.

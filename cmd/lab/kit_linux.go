@@ -17,12 +17,13 @@ import (
 	"time"
 )
 
-// Stages of the lab's own binary, asked for by the environment: the bed in its namespaces, init of a guest, and a service in
-// a guest of Debian. The value is the directory to work in.
+// Stages of the lab's own binary, asked for by the environment: the bed in its namespaces, init of a guest, a service in
+// a guest of Debian, and the LAN of a load. The value is the directory to work in.
 const (
 	stageBed   = "MEANTIME_LAB_BED"
 	stageGuest = "MEANTIME_LAB_GUEST"
 	stageAgent = "MEANTIME_LAB_AGENT"
+	stageLoad  = "MEANTIME_LAB_LOAD"
 )
 
 // confPlaceholder stands in a program's command for the path of the guest's configuration.
@@ -42,15 +43,18 @@ func runStage() (code int, ok bool) {
 	if dir := os.Getenv(stageAgent); dir != "" {
 		agentMain(dir)
 	}
-	dir := os.Getenv(stageBed)
-	if dir == "" {
-		return 0, false
+	for stage, main := range map[string]func(string) error{stageBed: bedMain, stageLoad: loadMain} {
+		dir := os.Getenv(stage)
+		if dir == "" {
+			continue
+		}
+		if err := main(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "lab:", err)
+			return exitUnable, true
+		}
+		return 0, true
 	}
-	if err := bedMain(dir); err != nil {
-		fmt.Fprintln(os.Stderr, "lab:", err)
-		return exitUnable, true
-	}
-	return 0, true
+	return 0, false
 }
 
 // run carries out a plan and reports on it. Everything it makes is gone when it returns.
@@ -74,7 +78,7 @@ func runIn(ctx context.Context, work string, plan Plan, out, progress io.Writer)
 	if err := prepare(ctx, plan, work); err != nil {
 		return nil, err
 	}
-	ran := spawnBed(ctx, work, hardLimit(&plan)+killDelay, progress)
+	ran := spawnBed(ctx, stageBed, work, hardLimit(&plan)+killDelay, progress)
 	result, err := analyse(work)
 	if ran != nil {
 		// What the bed said of itself comes first: without it the analysis misses this file and that.
@@ -268,12 +272,12 @@ func buildGo(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// spawnBed runs the bed to its end, at most for limit.
-func spawnBed(ctx context.Context, work string, limit time.Duration, progress io.Writer) error {
+// spawnBed runs a stage that is a bed to its end, at most for limit.
+func spawnBed(ctx context.Context, stage, work string, limit time.Duration, progress io.Writer) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(work, fileLab))
-	cmd.Env = append(os.Environ(), stageBed+"="+work)
+	cmd.Env = append(os.Environ(), stage+"="+work)
 	cmd.Stdout, cmd.Stderr = progress, progress
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = killDelay

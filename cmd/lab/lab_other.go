@@ -15,3 +15,8 @@ func runStage() (code int, ok bool) { return 0, false }
 func run(context.Context, Plan, io.Writer, io.Writer) (*Result, error) {
 	return nil, errors.New("the lab boots Linux kernels: run it on Linux on amd64, as root")
 }
+
+// load says that it needs Linux.
+func load(context.Context, LoadPlan, io.Writer) (*LoadResult, error) {
+	return nil, errors.New("lab load makes network namespaces: run it on Linux on amd64, as root")
+}

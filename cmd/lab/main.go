@@ -52,7 +52,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newCompare(), newReport())
+	root.AddCommand(newRun(), newCompare(), newReport(), newLoad())
 	return root
 }
 

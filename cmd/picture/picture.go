@@ -87,6 +87,7 @@ type Frame struct {
 	Font             float64
 	Scale            Scale
 	Reach            float64 // the largest height, rounded up
+	Heights          []Tick  // of the upright axis; nil = those of Scale up to Reach
 	Times            []Tick
 	End              float64 // seconds
 }
@@ -97,7 +98,10 @@ func (f Frame) Render(w io.Writer, lines []Line, paint func(Pen)) error {
 	text := chartdraw.FontStyle{FontSize: f.Font, FontColor: Ink}
 	thin := chartdraw.Style{StrokeColor: grid, StrokeWidth: 1}
 	axis := chartdraw.Style{FontStyle: text, StrokeColor: Grey, StrokeWidth: 1}
-	heights := f.Scale.ticks(f.Reach)
+	heights := f.Heights
+	if heights == nil {
+		heights = f.Scale.ticks(f.Reach)
+	}
 	chart := chartdraw.Chart{
 		Width: f.Width, Height: f.Height, DPI: 72,
 		Background: chartdraw.Style{Padding: chartdraw.Box{Top: f.Top, Left: f.Side, Right: f.Side, Bottom: f.Under}},

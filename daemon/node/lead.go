@@ -138,9 +138,7 @@ func (n *Node) poll() {
 			n.note(Info, "gathering: measuring, no clock is moved", Attr{"at_most", n.cfg.FoundWait})
 		}
 	}
-	if l.pollAt += l.interval; l.pollAt <= n.at.Now { // behind by a whole round: no volley of polls to catch up
-		l.pollAt = n.at.Now + l.interval
-	}
+	l.schedule(n.at.Now)
 	if !n.tellable() {
 		return
 	}
@@ -172,6 +170,14 @@ func (n *Node) poll() {
 	h := n.header(l.seq, l.term)
 	l.token = n.send(Send{Data: body.Append(n.paper(), h), Group: true}, n.key)
 	n.pollOthers(body, h)
+}
+
+// schedule settles when the next round begins: an interval after this one was to, so that rounds keep their beat; or, where this one comes
+// late, an interval from now: no volley of polls to catch up, and no poll before the round of the last one is over.
+func (l *leader) schedule(now time.Duration) {
+	if l.pollAt += l.interval; l.pollAt < now+l.interval-l.interval/16 {
+		l.pollAt = now + l.interval
+	}
 }
 
 // micros is a duration in µs as it goes on the wire; configuration keeps it in range.

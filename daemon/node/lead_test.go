@@ -460,3 +460,32 @@ func TestFoundingWaitsForWhoWasNotHeard(t *testing.T) {
 		t.Errorf("%s, entry of node 3 %+v: want it a founder", s.State, f[1].entry)
 	}
 }
+
+// Nor does it go by a measurement that is far worse than those before: by as much the clock would be set wrong. Who always measures so badly
+// is not waited for, and for nobody longer than FoundWait.
+func TestFoundingWaitsForABetterMeasurement(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	for range 3 {
+		b.round(f...)
+	}
+	f[1].stretch = 40 * time.Millisecond
+	b.round(f...)
+	if s := b.node.Status(); s.State != StateGathering {
+		t.Fatalf("%s in a round in which node 3 was measured to 20 ms only", s.State)
+	}
+	f[1].stretch = 0
+	b.round(f...)
+	if s := b.node.Status(); s.State != StateKeeping {
+		t.Errorf("%s after a round in which all were measured well", s.State)
+	}
+
+	far := newBench(t, RoleMaster, nil)
+	f[1].stretch = 40 * time.Millisecond
+	for range 4 {
+		far.round(f...)
+	}
+	if s := far.node.Status(); s.State != StateKeeping {
+		t.Errorf("%s, although node 3 is never measured better", s.State)
+	}
+}

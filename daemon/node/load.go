@@ -22,8 +22,10 @@ const (
 	// crowded is a slot so short that a master which is late with one reply is late with the next: of 250 members and more, at a poll a
 	// second. In larger slots what is lost is lost on its way, and no window helps.
 	crowded = 2 * time.Millisecond
-	// tolerated is how late a reply may be seen in a crowd without anything being the matter: a time slice of the scheduler or two.
-	tolerated = 10 * time.Millisecond
+	// tolerated is how late a reply may be seen in a crowd without anything being the matter: half of the grace, so that the last ones are
+	// taken nevertheless. A longer window takes from the time that late slaves and the Adjusts have: at 10 ms, a time slice of the scheduler
+	// or two, a busy machine's windows were all at their longest, and what was lost came after them.
+	tolerated = grace / 2
 	// lossShare is the part of the replies due (its inverse) of which more are lost by a queue that is full than by cables.
 	lossShare = 1000
 	// easing is the part (its inverse) of what the window has grown by that a good round takes off again: a minute's work at a poll a second.
