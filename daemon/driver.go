@@ -580,7 +580,7 @@ func (d *driver) tellNarrow(s node.Status) {
 	if holds := d.link.Holds(); !d.narrow && holds > 0 && s.State == node.StateKeeping && s.Members > waitShare*holds {
 		d.narrow = true
 		d.log.Warn("the receive buffers are small for so many members, whose replies get lost while this host is busy: "+
-			"set net.core.rmem_max to 4194304 and restart", "members", s.Members, "packets_fit", holds)
+			"let the system give 4194304 bytes (net.core.rmem_max on Linux) and restart", "members", s.Members, "packets_fit", holds)
 	}
 }
 

@@ -120,12 +120,12 @@ func (r *reader) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if got == r.room {
+			r.room = min(2*got, batchSize)
+		}
 		if r.admit(b, got); b.n == 0 {
 			rest(b.room[got-1], restFor)
 			continue
-		}
-		if got == r.room {
-			r.room = min(2*got, batchSize)
 		}
 		last := b.room[b.n-1]
 		select {

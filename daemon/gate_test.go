@@ -102,13 +102,15 @@ func TestGate(t *testing.T) {
 	const runs = 1000
 	n, letIn := 0, 0
 	r.receive = func(room []udp.Packet) (int, error) {
-		for i := range room {
-			if n++; n > runs*len(bad) {
-				return i, net.ErrClosed
-			}
-			fill(&room[i], from(n, bad[n%len(bad)].data))
+		if n == runs*len(bad) {
+			return 0, net.ErrClosed
 		}
-		return len(room), nil
+		got := min(len(room), runs*len(bad)-n)
+		for i := range got {
+			fill(&room[i], from(n, bad[n%len(bad)].data))
+			n++
+		}
+		return got, nil
 	}
 	allocs := testing.AllocsPerRun(1, func() {
 		n = 0
@@ -180,11 +182,12 @@ func TestGateBuffers(t *testing.T) {
 	}
 }
 
-// TestGateRoom: a reader that is given as many datagrams as it has room for makes room for twice as many, and one that is not, not.
+// TestGateRoom: a reader that is given as many datagrams as it has room for makes room for twice as many, also where none is let in, and one
+// that is not, not.
 func TestGateRoom(t *testing.T) {
 	g, ours := newGate(), ringOf(t, gateGroup, 1)
 	g.hold(ours)
-	data := sealed(ours, gateGroup)
+	packets := [][]byte{sealed(ours, gateGroup), sealed(ours, gateGroup+1)}
 	var rooms []int
 	r := g.reader(func(room []udp.Packet) (int, error) {
 		rooms = append(rooms, len(room))
@@ -196,7 +199,7 @@ func TestGateRoom(t *testing.T) {
 			got--
 		}
 		for i := range got {
-			fill(&room[i], from(i, data))
+			fill(&room[i], from(i, packets[len(rooms)%2]))
 		}
 		return got, nil
 	})

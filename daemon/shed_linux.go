@@ -3,6 +3,7 @@ package daemon
 import (
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,18 +27,18 @@ func shed() {
 type mapping struct{ from, size uintptr }
 
 // unwritten are the mappings of files, as /proc/self/smaps lists them (proc(5)), that cannot be written to and never were: a loader writes
-// addresses into what is read-only later.
+// addresses into what is read-only later. A page of one's own is in memory or, on a machine that has too little, in the swap.
 func unwritten(smaps string) (all []mapping) {
-	var m mapping
 	for line := range strings.Lines(smaps) {
 		switch fields := strings.Fields(line); {
-		case len(fields) > 0 && !strings.HasSuffix(fields[0], ":"): // the first line of the next
-			m = readOnly(fields)
-		case len(fields) == 3 && fields[0] == "Anonymous:" && fields[1] == "0" && m.size > 0:
-			all = append(all, m)
+		case len(fields) == 0:
+		case !strings.HasSuffix(fields[0], ":"): // the first line of a mapping
+			all = append(all, readOnly(fields))
+		case len(all) > 0 && len(fields) == 3 && fields[1] != "0" && (fields[0] == "Anonymous:" || fields[0] == "Swap:"):
+			all[len(all)-1] = mapping{}
 		}
 	}
-	return all
+	return slices.DeleteFunc(all, func(m mapping) bool { return m.size == 0 })
 }
 
 // readOnly is the mapping of a file that cannot be written to, as its first line tells; of any other, none.

@@ -11,9 +11,14 @@ func TestUnwritten(t *testing.T) {
 	const smaps = `00400000-00b62000 r-xp 00000000 fd:00 123                        /usr/bin/meantime
 Size:               7560 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd ex mr mw me
 00b62000-0142a000 r--p 00762000 fd:00 123                        /usr/bin/meantime
 Anonymous:             4 kB
+00b62000-00b63000 r--p 00762000 fd:00 123                        /usr/lib/x86_64-linux-gnu/libc.so.6
+Anonymous:             0 kB
+Swap:                  4 kB
+SwapPss:               4 kB
 0142a000-0149c000 rw-p 0102a000 fd:00 123                        /usr/bin/meantime
 Anonymous:             0 kB
 24ceb7400000-24ceb7800000 rw-p 00000000 00:00 0

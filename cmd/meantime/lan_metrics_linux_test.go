@@ -278,6 +278,9 @@ func TestLANIdle(t *testing.T) {
 		share := (u.ran - before[i].ran).Seconds() / took
 		t.Logf("%s, idle for %.0f s: %.1f MiB resident, %.1f MiB of it private; %.3f %% of a processor; %.1f wake-ups a second", names[i], took,
 			float64(u.resident)/(1<<20), float64(u.private)/(1<<20), 100*share, float64(u.wakes-before[i].wakes)/took)
+		if names[i] != "chronyd" && u.resident > 9*idleRSS/4 {
+			t.Errorf("%s holds %d bytes", names[i], u.resident)
+		}
 		if p == slave && (u.resident > 3*idleRSS/2 || share > 10*idleCPU) {
 			t.Errorf("the slave takes more than one and a half times %d MiB or ten times %.1f %%", idleRSS>>20, 100*idleCPU)
 		}

@@ -2,6 +2,7 @@ package control
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -123,7 +124,7 @@ func TestOtherVersions(t *testing.T) {
 		{"before there was a version", "", 404, ": this daemon is older than the program that asks"},
 		{"a little older", `{"program":"v0.9","api":1}`, 404, ": this daemon, v0.9, is older than the program that asks"},
 		{"newer, and it has lost something", `{"program":"v9.0","api":99}`, 404, ": this daemon, v9.0, is newer than the program that asks"},
-		{"the same", `{"program":"v1.0","api":2}`, 404, "there is none here"},
+		{"the same", fmt.Sprintf(`{"program":"v1.0","api":%d}`, API), 404, "there is none here"},
 	} {
 		path := answering(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == PathVersion && c.version != "" {

@@ -25,7 +25,7 @@ const (
 // mostProfile (bytes) is how long a profile may be.
 const mostProfile = 64 << 20
 
-// Profile writes a profile of the daemon to w. seconds is for the processor's, 0 as the daemon likes.
+// Profile writes a profile of the daemon to w. seconds are how long the processor's takes, from 1 to 60; the others take none, 0.
 func (c *Client) Profile(ctx context.Context, kind string, seconds int, w io.Writer) error {
 	query := url.Values{}
 	if seconds > 0 {

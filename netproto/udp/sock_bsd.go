@@ -53,8 +53,10 @@ func prepare(fd uintptr, o options) (stamps bool, err error) {
 			err = unix.SetsockoptByte(s, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, 1)
 		}
 	}
-	// Refused beyond kern.ipc.maxsockbuf; then the system's default has to do.
-	_ = unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	// Refused, not cut, beyond some nine tenths of kern.ipc.maxsockbuf, which is 2 MiB on FreeBSD. The default would hold fifty packets.
+	for size := receiveBuffer; size > 0 && unix.SetsockoptInt(s, unix.SOL_SOCKET, unix.SO_RCVBUF, size) != nil; {
+		size /= 2
+	}
 	if err == nil && o.stamps {
 		stamps = setStamping(s)
 	}
