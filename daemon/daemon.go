@@ -91,7 +91,7 @@ func run(ctx context.Context, cfg configs.Config, log *slog.Logger, ready func(c
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	d.state, d.keys, d.hangups, d.notify, d.control, d.webs = st, keys, hangups, notify, answers, webs
+	d.state, d.keys, d.hangups, d.notify, d.control, d.webs, d.alarm = st, keys, hangups, notify, answers, webs, sysclock.OpenAlarm()
 	if d.trace, err = openTrace(cfg.Trace); err != nil {
 		return errors.Join(err, conn.Close())
 	}

@@ -71,6 +71,7 @@ type driver struct {
 	tap   tap
 	heed  func(node.Input) // sees every input before the node does; nil = nobody looks
 
+	alarm   sysclock.Alarm
 	gate    *gate
 	group   uint32
 	asks    chan func()
@@ -112,7 +113,7 @@ type driver struct {
 // begin makes a driver and its node, which starts from the clock's present reading.
 func begin(cfg node.Config, clock sysclock.Clock, l link, log *slog.Logger) (*driver, error) {
 	d := &driver{
-		clock: clock, link: l, log: log, gate: newGate(), group: cfg.Group,
+		clock: clock, link: l, log: log, alarm: sysclock.TimerAlarm(), gate: newGate(), group: cfg.Group,
 		asks: make(chan func()), wishes: make(chan wish), ended: make(chan struct{}),
 		sendErr: limiter{every: time.Minute},
 		rings:   make(chan *netproto.Ring), sets: make(chan struct{}), lookErr: limiter{every: time.Hour},
@@ -176,6 +177,7 @@ func (d *driver) run(ctx context.Context) error {
 	if notice != nil {
 		readers.Go(func() { d.await(ctx, notice) })
 	}
+	readers.Go(d.alarm.Watch)
 	err := d.loop(ctx, failed)
 	d.tap.silence()
 	d.notify.stopping()
@@ -186,17 +188,15 @@ func (d *driver) run(ctx context.Context) error {
 	if notice != nil {
 		err = errors.Join(err, notice.Close())
 	}
-	err = errors.Join(err, d.link.Close())
+	err = errors.Join(err, d.alarm.Close(), d.link.Close())
 	readers.Wait()
 	return err
 }
 
 // loop is the driver's one goroutine.
 func (d *driver) loop(ctx context.Context, failed <-chan error) error {
-	alarm := time.NewTimer(0)
-	defer alarm.Stop()
-	for {
-		var err error
+	err := d.alarm.Set(0)
+	for err == nil {
 		select {
 		case <-ctx.Done():
 			return nil
@@ -205,7 +205,7 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 		case b := <-d.gate.queue:
 			err = d.take(b.packets())
 			d.gate.release(b)
-		case <-alarm.C:
+		case <-d.alarm.Rings():
 			if err = d.catchUp(); err == nil {
 				err = d.tick()
 			}
@@ -223,11 +223,11 @@ func (d *driver) loop(ctx context.Context, failed <-chan error) error {
 		if err == nil && d.at >= d.due {
 			err = d.upkeep()
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = d.alarm.Set(d.untilNext())
 		}
-		alarm.Reset(d.untilNext())
 	}
+	return err
 }
 
 // rekey puts other keys into force: first where packets come in, so that none under them is lost.

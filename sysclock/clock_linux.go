@@ -54,7 +54,7 @@ const (
 // Open returns the system clock. It proves the right to set it by writing the unit flag (ADJ_NANO or ADJ_MICRO) that is
 // already in force, the one write that changes nothing and that the kernel refuses without CAP_SYS_TIME. In a user
 // namespace it is refused even to uid 0, whatever /proc/self/status says of capabilities.
-func Open() (Clock, error) { return openLinux(unix.Adjtimex) }
+func Open() (Clock, error) { return openLinux(adjtimex) }
 
 func openLinux(adjtimex func(*unix.Timex) (int, error)) (Clock, error) {
 	c := &linuxClock{adjtimex: adjtimex}
@@ -104,6 +104,15 @@ func gettime(id int32) (int64, error) {
 		return 0, fmt.Errorf("clock_gettime(%d): %w", id, errno)
 	}
 	return ts.Nano(), nil
+}
+
+// adjtimex is adjtimex(2), of which the scheduler is not told, for the same reason.
+func adjtimex(t *unix.Timex) (state int, err error) {
+	r, _, errno := unix.RawSyscall(unix.SYS_ADJTIMEX, uintptr(unsafe.Pointer(t)), 0, 0)
+	if errno != 0 {
+		err = errno
+	}
+	return int(r), err
 }
 
 // FromHost is the identity: this is the clock that packets are stamped with.

@@ -4,7 +4,7 @@ import "golang.org/x/sys/unix"
 
 // ReadKernelState asks adjtimex(2), which says unsynchronised (STA_UNSYNC) from the boot on until somebody keeps the clock, and again
 // once nobody has for so long that its error may have grown to 16 s.
-func ReadKernelState() (KernelState, error) { return readKernelState(unix.Adjtimex) }
+func ReadKernelState() (KernelState, error) { return readKernelState(adjtimex) }
 
 func readKernelState(adjtimex func(*unix.Timex) (int, error)) (KernelState, error) {
 	var tx unix.Timex

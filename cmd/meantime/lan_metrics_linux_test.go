@@ -231,7 +231,7 @@ func agreed(master *lanHost) bool {
 
 const (
 	// idleRSS (bytes) and idleCPU are what an idle slave is to stay within at a poll each second. The bed's machines are slow and
-	// shared, and its /proc is the machine's, so only far more fails.
+	// shared, so only five times the processor fails; memory does not depend on them.
 	idleRSS = 16 << 20
 	idleCPU = 0.001
 )
@@ -281,8 +281,8 @@ func TestLANIdle(t *testing.T) {
 		if names[i] != "chronyd" && u.resident > 9*idleRSS/4 {
 			t.Errorf("%s holds %d bytes", names[i], u.resident)
 		}
-		if p == slave && (u.resident > 3*idleRSS/2 || share > 10*idleCPU) {
-			t.Errorf("the slave takes more than one and a half times %d MiB or ten times %.1f %%", idleRSS>>20, 100*idleCPU)
+		if p == slave && (u.resident > idleRSS || share > 5*idleCPU) {
+			t.Errorf("the slave takes more than %d MiB or five times %.1f %%", idleRSS>>20, 100*idleCPU)
 		}
 	}
 	if info, err := os.Stat(filepath.Join(b.dir, "meantime")); err == nil {
