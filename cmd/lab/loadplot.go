@@ -44,17 +44,24 @@ func plotLoads(path string, results []*LoadResult) error {
 	return os.WriteFile(path, b.Bytes(), 0o644)
 }
 
-// labelWidth (pixels) is what the words at a result take at most.
-const labelWidth = 190
+// labelWidth (pixels) is what the words at a result take at most, and labelLine what a line of them does.
+const (
+	labelWidth = 90
+	labelLine  = 18
+)
 
 // drawLoads writes what the picture shows, and each result where it stands.
 func drawLoads(p picture.Pen, results []*LoadResult, first float64) {
 	text(p, p.Left, 26, panelTitle, picture.Ink, "What a member costs its master: processor time in a round, against the number of members")
-	x := 30 + text(p, p.Left, 48, panelFont, picture.Clock(0), "master (and what it takes of a processor and of memory)")
+	x := 60 + text(p, p.Left, 48, panelFont, picture.Clock(0), "master (and what it takes of a processor and of memory)")
 	text(p, x, 48, panelFont, picture.Grey, "all slaves in one process, each a node with a clock of its own")
 	for _, r := range results {
 		at := p.X(math.Log10(float64(r.Plan.Slaves)) - first)
-		label := fmt.Sprintf("%.1f µs; %.1f %%, %.0f MiB", r.Master.PerMember, r.Master.CPU, r.Master.Memory)
-		text(p, min(at+6, p.Right-labelWidth), p.Top+18, panelFont-2, picture.Ink, label)
+		m := r.Master
+		for i, label := range []string{
+			fmt.Sprintf("%.0f µs", m.PerMember), fmt.Sprintf("%.1f %%", m.CPU), fmt.Sprintf("%.0f MiB", m.Memory),
+		} {
+			text(p, min(at+6, p.Right-labelWidth), p.Top+labelLine*(i+1), panelFont-2, picture.Ink, label)
+		}
 	}
 }
