@@ -37,7 +37,6 @@ type crowd struct {
 	poll     received         // the one that is being handed out
 	polled   int              // to so many
 	data     []byte           // of it
-	closeAt  int64            // true time (ns) when the round ends
 	awaiting [1 << 12]awaited // of what was sent, by the wire's numbers
 	entries  [netproto.MaxEntries]netproto.Entry
 	offsets  []int64

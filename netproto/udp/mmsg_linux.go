@@ -96,6 +96,12 @@ type incoming struct {
 	control []byte
 }
 
+// traffic is what a socket moves datagrams with.
+type traffic struct {
+	in  incoming
+	out departing
+}
+
 // arrive waits for datagrams and puts as many as are there into the buffers of the batch.
 func (s *socket) arrive(batch []Packet) (int, error) {
 	in := &s.in

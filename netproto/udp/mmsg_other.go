@@ -11,8 +11,8 @@ type incoming struct {
 	oob [controlSize]byte
 }
 
-// departing needs nothing here.
-type departing struct{}
+// traffic is what a socket moves datagrams with: to send one needs nothing here.
+type traffic struct{ in incoming }
 
 // arrive waits for a datagram and puts it into the first buffer of the batch.
 func (s *socket) arrive(batch []Packet) (int, error) {

@@ -97,8 +97,5 @@ func bufferOf(fd uintptr) (int, error) {
 // portTaken tells whether a bind failed because another socket has the port.
 func portTaken(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
 
-// truncated tells whether a reading error means that the buffer was too short; here a flag says it.
-func truncated(error) bool { return false }
-
 // chooseInterface has nothing to do: see sendControl.
 func (s *socket) chooseInterface(*Interface) error { return nil }

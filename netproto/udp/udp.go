@@ -76,8 +76,7 @@ type socket struct {
 	p6     *ipv6.PacketConn // set on IPv6 sockets
 	stamps bool             // the kernel stamps received packets
 	lost   uint32           // what the kernel has dropped, as it told last
-	in     incoming
-	out    departing
+	traffic
 }
 
 // Conn is a node's connection to the LAN. Each Receive method is for one goroutine at a time; all others may be called
