@@ -131,29 +131,36 @@ func parseLinux(l layout, oob []byte) (c control) {
 	return c
 }
 
-// parseErrqueue reads the control messages of a message on Linux's socket error queue. It reports the
-// kernel's transmit stamp (ns since the Unix epoch) and the id the kernel gave the packet; ok is false for
-// whatever else may be queued there.
-func parseErrqueue(l layout, oob []byte) (stamp int64, id uint32, ok bool) {
+// report is what the kernel tells of a packet that was sent.
+type report struct {
+	stamp  int64  // ns since the Unix epoch
+	id     uint32 // that the kernel gave the packet
+	queued bool   // stamped as it came to the interface's queue, not as it was handed to the driver
+}
+
+// parseErrqueue reads the control messages of a message on Linux's socket error queue; ok is false for whatever else than a report of a
+// transmit stamp may be queued there.
+func parseErrqueue(l layout, oob []byte) (r report, ok bool) {
 	const (
 		enomsg             = 42 // "no error": marks a timestamp report
 		originTimestamping = 4  // SO_EE_ORIGIN_TIMESTAMPING
 		stampSent          = 0  // SCM_TSTAMP_SND: handed to the driver
+		stampQueued        = 1  // SCM_TSTAMP_SCHED: came to the queue of the interface
 	)
 	var stamped, identified bool
 	for m, rest, more := l.next(oob); more; m, rest, more = l.next(rest) {
 		recvErr := m.level == levelIP && m.typ == linuxRecvErr || m.level == levelIPv6 && m.typ == linuxRecvErr6
 		switch {
 		case m.level == linuxSocket && (m.typ == linuxTimestamping || m.typ == linuxTimestampingNew):
-			stamp, stamped = softwareStamp(m.data)
+			r.stamp, stamped = softwareStamp(m.data)
 		case recvErr && len(m.data) >= 16:
 			// struct sock_extended_err: errno, origin, type, code, pad, info, data.
-			identified = binary.NativeEndian.Uint32(m.data) == enomsg && m.data[4] == originTimestamping &&
-				binary.NativeEndian.Uint32(m.data[8:]) == stampSent
-			id = binary.NativeEndian.Uint32(m.data[12:])
+			stage := binary.NativeEndian.Uint32(m.data[8:])
+			identified = binary.NativeEndian.Uint32(m.data) == enomsg && m.data[4] == originTimestamping && stage <= stampQueued
+			r.id, r.queued = binary.NativeEndian.Uint32(m.data[12:]), stage == stampQueued
 		}
 	}
-	return stamp, id, stamped && identified
+	return r, stamped && identified
 }
 
 // parseBSD reads the control messages of a datagram received on macOS or FreeBSD.

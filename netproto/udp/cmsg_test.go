@@ -65,8 +65,8 @@ func TestRecorded(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			l := layouts[r.platform]
 			if strings.HasSuffix(r.name, "-sent") {
-				stamp, id, ok := parseErrqueue(l, r.data)
-				if got := fmt.Sprintf("id=%d stamp=%d", id, stamp); !ok || got != r.want {
+				sent, ok := parseErrqueue(l, r.data)
+				if got := fmt.Sprintf("id=%d stamp=%d", sent.id, sent.stamp); !ok || sent.queued || got != r.want {
 					t.Errorf("got %s, ok %v; want %s", got, ok, r.want)
 				}
 				return
@@ -76,7 +76,7 @@ func TestRecorded(t *testing.T) {
 			if got != r.want || c.stamped != (c.stamp != 0) {
 				t.Errorf("got %s, stamped %v; want %s", got, c.stamped, r.want)
 			}
-			if _, _, ok := parseErrqueue(l, r.data); ok {
+			if _, ok := parseErrqueue(l, r.data); ok {
 				t.Error("a received datagram passes for a transmit stamp")
 			}
 		})
@@ -138,7 +138,7 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// TestErrqueueOther: what is not the report of a packet handed to the driver is no transmit stamp.
+// TestErrqueueOther: what is not the report of a packet handed to the driver, or to its queue, is no transmit stamp.
 func TestErrqueueOther(t *testing.T) {
 	if !little() {
 		t.Skip("the recordings are little-endian")
@@ -148,12 +148,19 @@ func TestErrqueueOther(t *testing.T) {
 			continue
 		}
 		serr := bytes.LastIndex(r.data, []byte{42, 0, 0, 0, 4})
-		for what, at := range map[string]int{"an error": serr, "an ICMP origin": serr + 4, "an earlier stage": serr + 8} {
+		for what, at := range map[string]int{"an error": serr, "an ICMP origin": serr + 4, "a stage of TCP's": serr + 9} {
 			bad := bytes.Clone(r.data)
 			bad[at]++
-			if stamp, id, ok := parseErrqueue(layoutLinux64, bad); ok {
-				t.Errorf("%s passes as stamp %d of packet %d", what, stamp, id)
+			if sent, ok := parseErrqueue(layoutLinux64, bad); ok {
+				t.Errorf("%s passes as %+v", what, sent)
 			}
+		}
+		queued := bytes.Clone(r.data)
+		queued[serr+8]++
+		want, _ := parseErrqueue(layoutLinux64, r.data)
+		want.queued = true
+		if got, ok := parseErrqueue(layoutLinux64, queued); !ok || got != want {
+			t.Errorf("of the queue: %+v, want %+v", got, want)
 		}
 		return
 	}

@@ -300,7 +300,7 @@ func TestStampsAfterFailedSend(t *testing.T) {
 func countUnknown(t *testing.T, a *Conn, to netip.AddrPort) {
 	t.Helper()
 	lo := a.Interfaces()[0].Index
-	oob := appendSendControl(nil, false, lo, netip.Addr{}, true)
+	oob := appendSendControl(nil, false, lo, netip.Addr{}, askSent)
 	if _, _, err := a.own.conn.WriteMsgUDPAddrPort([]byte("z"), oob, to); err != nil {
 		t.Fatal(err)
 	}

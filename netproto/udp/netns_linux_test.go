@@ -553,12 +553,12 @@ func testManyInterfaces(t *testing.T, a, _ *netns) {
 	a.refresh(t, c, Change{Name: "d3", Kind: Left, Err: ErrMissing}, Change{Name: "d19", Kind: Joined})
 }
 
-// testNoStamps: packets that never leave (nobody answers ARP) have no stamps. After eight they are waited for no
+// testNoStamps: packets that never leave (nobody answers ARP) have no stamps. After eight and eight they are waited for no
 // longer; the first stamp that comes restores the trust.
 func testNoStamps(t *testing.T, a, _ *netns) {
 	c := a.listen(t, Config{Group: group4})
 	index := c.Interfaces()[0].Index
-	for range missesToGiveUp {
+	for range 2 * missesToGiveUp {
 		sendTo(t, c, "x", netip.MustParseAddrPort("10.99.0.99:9"), index)
 	}
 	timed := func() time.Duration {

@@ -29,7 +29,7 @@ type parcel struct {
 	data, control []byte
 	to            netip.AddrPort
 	sent          Sent
-	asks          bool       // for the kernel's stamp
+	asks          asking     // for the kernel's stamp
 	group         *Interface // that it goes to the group on, nil = it goes to one
 }
 
@@ -104,7 +104,10 @@ func (c *Conn) setHops(i *Interface) error {
 // stamp goes alone: its own stamp is to be read just before it is sent.
 func (c *Conn) put(d *Datagram, to netip.AddrPort, iface int, i *Interface, group bool) {
 	p := parcel{data: d.Data, to: destination(to, i), sent: Sent{Token: d.Token, Iface: iface}}
-	if p.asks = d.Token != 0 && c.ledger.asks(iface); !p.asks {
+	if d.Token != 0 {
+		p.asks = c.ledger.asks(iface)
+	}
+	if p.asks == 0 {
 		c.flush()
 	}
 	var source netip.Addr
@@ -117,7 +120,7 @@ func (c *Conn) put(d *Datagram, to netip.AddrPort, iface int, i *Interface, grou
 	at := len(c.control)
 	c.control = appendSendControl(c.control, c.group.v6, iface, source, p.asks)
 	p.control = c.control[at:]
-	if c.parcels = append(c.parcels, p); !p.asks || len(c.parcels) == sendBatch {
+	if c.parcels = append(c.parcels, p); p.asks == 0 || len(c.parcels) == sendBatch {
 		c.flush()
 	}
 }
@@ -135,14 +138,14 @@ func (c *Conn) flush() {
 	for len(list) > 0 {
 		n, err := c.own.post(list)
 		var at time.Time
-		if list[0].asks { // as all do then
+		if list[0].asks != 0 { // as all do then
 			at = time.Now()
 		}
 		c.ledger.posted(list[:n], at)
 		if list = list[n:]; len(list) == 0 {
 			break
 		}
-		if list[0].asks { // whether the kernel has counted it cannot be known
+		if list[0].asks != 0 { // whether the kernel has counted it cannot be known
 			c.drain()
 			c.restart()
 		}
@@ -210,8 +213,8 @@ func (c *Conn) drain() {
 }
 
 // takeStamp takes one stamp off the error queue, where it was seen at now.
-func (c *Conn) takeStamp(stamp int64, id uint32, now int64) {
-	if !c.ledger.report(stamp, id, now) {
+func (c *Conn) takeStamp(r report, now int64) {
+	if !c.ledger.report(r, now) {
 		c.astray = true
 	}
 }

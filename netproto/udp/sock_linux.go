@@ -64,7 +64,7 @@ func prepare(fd uintptr, o options) (stamps bool, err error) {
 
 // appendSendControl adds the control messages of a packet to be sent: the outgoing interface (0: the routes
 // decide), the source address (the zero Addr: the system decides), and the wish for a transmit stamp.
-func appendSendControl(dst []byte, v6 bool, iface int, source netip.Addr, stamp bool) []byte {
+func appendSendControl(dst []byte, v6 bool, iface int, source netip.Addr, want asking) []byte {
 	switch {
 	case iface == 0:
 	case v6:
@@ -80,9 +80,16 @@ func appendSendControl(dst []byte, v6 bool, iface int, source netip.Addr, stamp 
 		}
 		dst = hostLayout.append(dst, levelIP, linuxPktinfo, info[:])
 	}
-	if stamp {
+	if want != 0 {
+		var bits uint32
+		if want&askSent != 0 {
+			bits |= unix.SOF_TIMESTAMPING_TX_SOFTWARE
+		}
+		if want&askQueued != 0 {
+			bits |= unix.SOF_TIMESTAMPING_TX_SCHED
+		}
 		var flags [4]byte
-		binary.NativeEndian.PutUint32(flags[:], unix.SOF_TIMESTAMPING_TX_SOFTWARE)
+		binary.NativeEndian.PutUint32(flags[:], bits)
 		// The old number: the new one is refused here by some kernels that know it as an option.
 		dst = hostLayout.append(dst, linuxSocket, linuxTimestamping, flags[:])
 	}

@@ -61,7 +61,7 @@ func prepare(fd uintptr, o options) (stamps bool, err error) {
 }
 
 // appendSendControl adds nothing: see sendControl.
-func appendSendControl(dst []byte, _ bool, _ int, _ netip.Addr, _ bool) []byte { return dst }
+func appendSendControl(dst []byte, _ bool, _ int, _ netip.Addr, _ asking) []byte { return dst }
 
 // bufferOf gives the size of a socket's receive buffer.
 func bufferOf(fd uintptr) (int, error) {

@@ -19,24 +19,34 @@ const (
 	// stampExpiry is how long after its sending a packet's stamp is still taken, should it come. After that it
 	// counts as missed. A driver with a full queue may keep a packet for some hundred milliseconds.
 	stampExpiry = time.Second
-	// missesToGiveUp in a row on an interface, and its stamps are waited for no longer: most likely its driver gives
-	// none. Some lost ones are normal (a full receive buffer drops the report, a neighbour does not answer ARP),
-	// eight running are not. Asking goes on with one packet in askAgain, and the first stamp that comes ends the matter.
+	// missesToGiveUp in a row on an interface, and its driver is taken to give no stamps. Some lost ones are normal (a full receive
+	// buffer drops the report, a neighbour does not answer ARP), eight running are not. From then on packets are stamped as they come
+	// to the interface's queue, which needs no driver: for a guest of the lab that is 100 µs nearer to the wire than what user space
+	// reads before it sends. Eight more, and stamps are waited for no longer: an old kernel, or nothing leaves at all.
 	missesToGiveUp = 8
-	// askAgain: what is asked for has to be looked for, and where system calls are slow (68 µs in a guest of the lab) that is
-	// what a packet costs.
+	// askAgain is how many packets later a driver is asked again, and the first stamp that comes ends the matter: what is asked for has to
+	// be looked for, and where system calls are slow (68 µs in a guest of the lab) that is what a packet costs.
 	askAgain = 64
 	// maxPending datagrams may wait for their stamps, and as many stamps for their collection: as many as a network card's longest
 	// queue holds, which is where a stamp can be late. A caller that never collects loses the older half.
 	maxPending = 4096
 )
 
+// asking is which of the kernel's stamps a packet asks for.
+type asking uint8
+
+const (
+	askSent   asking = 1 << iota // as the driver is handed the packet
+	askQueued                    // as it comes to the interface's queue
+)
+
 // pendingStamp is a packet whose kernel stamp is to come.
 type pendingStamp struct {
 	sent    Sent
+	asks    asking
 	at      time.Time // when it was sent, by the monotonic clock
 	stamped bool      // it came
-	told    bool      // the user stamp was told meanwhile
+	told    bool      // a stamp that is not as good was told meanwhile
 }
 
 // ledger matches kernel stamps with the packets they belong to. Its zero value has stamping off.
@@ -50,21 +60,30 @@ type ledger struct {
 	sent    uint32         // packets, by which it is known when to ask again
 }
 
-// asks tells whether to ask for a packet's stamp.
-func (l *ledger) asks(iface int) bool {
-	l.sent++
-	return l.on && (!l.givenUp(iface) || l.sent%askAgain == 0)
+// asks tells which stamps to ask for.
+func (l *ledger) asks(iface int) (want asking) {
+	if l.sent++; !l.on {
+		return 0
+	}
+	again, missed := l.sent%askAgain == 0, l.misses[iface]
+	if missed < missesToGiveUp || again {
+		want |= askSent
+	}
+	if missed >= missesToGiveUp && (again || !l.givenUp(iface)) {
+		want |= askQueued
+	}
+	return want
 }
 
-// givenUp tells whether the kernel is taken to give no stamps on this interface.
-func (l *ledger) givenUp(iface int) bool { return l.misses[iface] >= missesToGiveUp }
+// givenUp tells whether the kernel is taken to give no stamps on this interface, of either kind.
+func (l *ledger) givenUp(iface int) bool { return l.misses[iface] >= 2*missesToGiveUp }
 
 // posted notes what went out.
 func (l *ledger) posted(list []parcel, at time.Time) {
 	for i := range list {
 		switch p := &list[i]; {
-		case p.asks:
-			l.asked(p.sent, at)
+		case p.asks != 0:
+			l.asked(p.sent, p.asks, at)
 		case p.sent.Token != 0:
 			l.tell(p.sent)
 		}
@@ -72,11 +91,11 @@ func (l *ledger) posted(list []parcel, at time.Time) {
 }
 
 // asked notes that a packet went out for which a stamp was asked.
-func (l *ledger) asked(s Sent, at time.Time) {
+func (l *ledger) asked(s Sent, want asking, at time.Time) {
 	if len(l.pending) >= maxPending {
 		l.forget(maxPending / 2)
 	}
-	l.pending = append(l.pending, pendingStamp{sent: s, at: at})
+	l.pending = append(l.pending, pendingStamp{sent: s, asks: want, at: at})
 	l.nextID++
 }
 
@@ -110,11 +129,10 @@ func (l *ledger) restarted() {
 	l.pending, l.stamped, l.nextID = l.pending[:0], 0, 0
 }
 
-// report takes a stamp (ns since the Unix epoch) with the kernel's id, read when the clock stood at now. It tells
-// whether ids still fit; if not, the kernel counted a packet of which the ledger knows nothing, and its
-// counting must be restarted.
-func (l *ledger) report(stamp int64, id uint32, now int64) (inStep bool) {
-	back := l.nextID - id // 1 is the youngest
+// report takes what the kernel tells of a packet, read when the clock stood at now. It tells whether ids still fit; if not, the kernel
+// counted a packet of which the ledger knows nothing, and its counting must be restarted.
+func (l *ledger) report(r report, now int64) (inStep bool) {
+	back := l.nextID - r.id // 1 is the youngest
 	if int32(back) <= 0 {
 		return false
 	}
@@ -125,18 +143,26 @@ func (l *ledger) report(stamp int64, id uint32, now int64) (inStep bool) {
 	if p.stamped {
 		return true
 	}
-	p.stamped = true
-	l.stamped++
+	if !r.queued || p.asks&askSent == 0 { // else a better one may follow
+		p.stamped = true
+		l.stamped++
+	}
 	// A stamp from before the packet was handed over, or from the future, is another packet's, left over from
 	// before a restart of the counting; or the clock was stepped meanwhile. Useless either way.
-	if stamp < p.sent.Stamp || stamp > now {
+	if r.stamp < p.sent.Stamp || r.stamp > now {
 		if !p.told {
 			l.tell(p.sent)
 		}
+		p.told = true
 		return true
 	}
-	delete(l.misses, p.sent.Iface)
-	l.tell(Sent{Token: p.sent.Token, Iface: p.sent.Iface, Stamp: stamp, Kernel: true})
+	if r.queued {
+		l.misses[p.sent.Iface] = missesToGiveUp
+	} else {
+		delete(l.misses, p.sent.Iface)
+	}
+	p.told = true
+	l.tell(Sent{Token: p.sent.Token, Iface: p.sent.Iface, Stamp: r.stamp, Kernel: true})
 	return true
 }
 

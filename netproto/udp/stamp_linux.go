@@ -34,7 +34,7 @@ type txStamper struct {
 	oob  [stampBatch][controlSize]byte // reports carry no payload
 	poll [1]unix.PollFd
 	left time.Duration
-	take func(stamp int64, id uint32, now int64)
+	take func(r report, now int64)
 
 	drainFn, waitFn, restartFn func(fd uintptr)
 }
@@ -52,7 +52,7 @@ func (t *txStamper) start(raw syscall.RawConn) bool {
 
 // drain hands every stamp in the error queue to take, without waiting. Left there, stamps would use up the
 // receive buffer, until incoming packets are dropped.
-func (t *txStamper) drain(take func(stamp int64, id uint32, now int64)) {
+func (t *txStamper) drain(take func(r report, now int64)) {
 	t.take = take
 	_ = t.raw.Control(t.drainFn) // fails only on a closed socket, which has no stamps
 }
@@ -67,8 +67,8 @@ func (t *txStamper) drainFd(fd uintptr) {
 		now := wallNow()
 		for i := range got {
 			h := &t.in.heads[i].head
-			if stamp, id, ok := parseErrqueue(hostLayout, t.oob[i][:h.Controllen]); ok {
-				t.take(stamp, id, now)
+			if r, ok := parseErrqueue(hostLayout, t.oob[i][:h.Controllen]); ok {
+				t.take(r, now)
 			}
 			h.SetControllen(controlSize)
 		}

@@ -13,7 +13,7 @@ type txStamper struct{}
 
 func (*txStamper) start(syscall.RawConn) bool { return false }
 
-func (*txStamper) drain(func(stamp int64, id uint32, now int64)) {}
+func (*txStamper) drain(func(r report, now int64)) {}
 
 func (*txStamper) wait(time.Duration) {}
 

@@ -9,7 +9,7 @@ import (
 func newLedger(start time.Time) *ledger {
 	l := &ledger{on: true, misses: map[int]int{}}
 	for k := range 3 {
-		l.asked(Sent{Token: uint64(k + 1), Iface: 7, Stamp: int64(k+1) * 1000}, start)
+		l.asked(Sent{Token: uint64(k + 1), Iface: 7, Stamp: int64(k+1) * 1000}, askSent, start)
 	}
 	return l
 }
@@ -18,7 +18,7 @@ func newLedger(start time.Time) *ledger {
 func TestLedgerOrder(t *testing.T) {
 	l := newLedger(time.Now())
 	for _, id := range []uint32{2, 0, 1, 1} {
-		if !l.report(int64(id)*1000+1500, id, 9999) {
+		if !l.report(report{stamp: int64(id)*1000 + 1500, id: id}, 9999) {
 			t.Errorf("id %d: out of step", id)
 		}
 	}
@@ -37,11 +37,11 @@ func TestLedgerOrder(t *testing.T) {
 // is nobody's.
 func TestLedgerStrangers(t *testing.T) {
 	l := newLedger(time.Now())
-	if l.report(5000, 3, 9999) {
+	if l.report(report{stamp: 5000, id: 3}, 9999) {
 		t.Error("an id from the future is in step")
 	}
-	l.report(999, 0, 9999)
-	l.report(10000, 1, 9999)
+	l.report(report{stamp: 999, id: 0}, 9999)
+	l.report(report{stamp: 10000, id: 1}, 9999)
 	if got := l.collect(nil); len(got) != 2 || got[0].Kernel || got[0].Stamp != 1000 || got[1].Kernel || got[1].Stamp != 2000 {
 		t.Errorf("instead of impossible stamps: %+v, want the user's", got)
 	}
@@ -49,53 +49,75 @@ func TestLedgerStrangers(t *testing.T) {
 	if got := l.collect(nil); len(got) != 1 || got[0].Token != 3 || got[0].Kernel {
 		t.Errorf("at a restart: %+v, want the user stamp of token 3", got)
 	}
-	l.asked(Sent{Token: 4, Stamp: 4000}, time.Now())
-	l.report(4500, 0, 9999)
+	l.asked(Sent{Token: 4, Stamp: 4000}, askSent, time.Now())
+	l.report(report{stamp: 4500, id: 0}, 9999)
 	if got := l.collect(nil); len(got) != 1 || got[0].Token != 4 {
 		t.Errorf("after a restart: %+v, want token 4", got)
 	}
 }
 
-// TestLedgerGivesUp: stamps that never come are waited for until there were eight, and one that comes restores it.
+// TestLedgerGivesUp: where a driver's stamps never come, those of its queue are asked for, and where these do not come either, none is waited
+// for; one that comes restores it.
 func TestLedgerGivesUp(t *testing.T) {
 	now := time.Now()
 	l := newLedger(now)
 	if p := l.patience(now.Add(stampPatience / 2)); p != stampPatience/2 {
 		t.Errorf("patience %v, want half", p)
 	}
-	for range missesToGiveUp {
-		l.asked(Sent{Iface: 7, Stamp: 1}, now)
+	miss := func(times int) {
+		for range times {
+			l.asked(Sent{Iface: 7, Stamp: 1}, l.asks(7), now)
+		}
+		l.expire(now.Add(stampExpiry))
+		if len(l.pending) < times {
+			t.Error("expired too early")
+		}
+		now = now.Add(stampExpiry + 1)
+		l.expire(now)
 	}
-	l.expire(now.Add(stampExpiry))
-	if l.givenUp(7) || len(l.pending) != 3+missesToGiveUp {
-		t.Error("expired too early")
+	wants := func(want asking, given bool) {
+		t.Helper()
+		l.sent = askAgain // the next one is not that which asks again
+		if got := l.asks(7); got != want || l.givenUp(7) != given || l.givenUp(8) || l.asks(8) != askSent {
+			t.Errorf("asks for %b, given up %v, other interface %v; want %b, %v, false", got, l.givenUp(7), l.givenUp(8), want, given)
+		}
 	}
-	now = now.Add(stampExpiry + 1)
-	l.expire(now)
-	if !l.givenUp(7) || l.givenUp(8) || len(l.pending) != 0 {
-		t.Errorf("after %d misses: given up %v, other interface %v, pending %d", missesToGiveUp, l.givenUp(7), l.givenUp(8), len(l.pending))
-	}
-	l.asked(Sent{Iface: 7, Stamp: 1}, now)
+	wants(askSent, false)
+	miss(missesToGiveUp - 3)
+	wants(askQueued, false)
+	miss(missesToGiveUp)
+	wants(0, true)
+	l.asked(Sent{Iface: 7, Stamp: 1}, askQueued, now)
 	if p := l.patience(now); p > 0 {
 		t.Errorf("still waits %v", p)
 	}
-	l.asked(Sent{Iface: 8, Stamp: 1}, now)
+	l.asked(Sent{Iface: 8, Stamp: 1}, askSent, now)
 	if p := l.patience(now); p != stampPatience {
 		t.Errorf("waits %v for another interface", p)
 	}
-	l.report(2, l.nextID-2, 3)
-	if l.givenUp(7) {
-		t.Error("a stamp came and the interface is still given up")
+	l.report(report{stamp: 2, id: l.nextID - 2, queued: true}, 3)
+	wants(askQueued, false)
+	l.sent = askAgain - 1
+	if got := l.asks(7); got != askSent|askQueued {
+		t.Errorf("asks for %b once in %d, want both", got, askAgain)
 	}
+	l.asked(Sent{Iface: 7, Stamp: 1}, askSent|askQueued, now)
+	l.report(report{stamp: 2, id: l.nextID - 1, queued: true}, 3)
+	l.collect(nil)
+	l.report(report{stamp: 3, id: l.nextID - 1}, 4)
+	if got := l.collect(nil); len(got) != 1 || got[0].Stamp != 3 || !got[0].Kernel {
+		t.Errorf("collected %+v, want the driver's stamp after the queue's", got)
+	}
+	wants(askSent, false)
 }
 
 // TestLedgerBounded: a caller that never collects costs no more than a fixed amount of memory.
 func TestLedgerBounded(t *testing.T) {
 	l := newLedger(time.Now())
 	for range 3 * maxPending {
-		l.asked(Sent{Stamp: 1}, time.Now())
-		l.report(2, l.nextID-1, 3)
-		l.asked(Sent{Stamp: 1}, time.Now())
+		l.asked(Sent{Stamp: 1}, askSent, time.Now())
+		l.report(report{stamp: 2, id: l.nextID - 1}, 3)
+		l.asked(Sent{Stamp: 1}, askSent, time.Now())
 	}
 	if len(l.pending) > maxPending || len(l.ready) > maxPending {
 		t.Errorf("%d pending, %d ready", len(l.pending), len(l.ready))

@@ -94,13 +94,13 @@ type Conn struct {
 	mu      sync.Mutex // guards what follows
 	ledger  ledger
 	stamper txStamper
-	take    func(stamp int64, id uint32, now int64) // c.takeStamp, made once
-	astray  bool                                    // ids no longer fit; see ledger.report
-	parcels []parcel                                // to be sent in one go
-	control []byte                                  // what stands in theirs
-	errs    []error                                 // of the Send under way
-	hops    int                                     // multicast hop limit now set on the unicast socket
-	failed  map[string]string                       // problems already reported by Refresh, by interface
+	take    func(r report, now int64) // c.takeStamp, made once
+	astray  bool                      // ids no longer fit; see ledger.report
+	parcels []parcel                  // to be sent in one go
+	control []byte                    // what stands in theirs
+	errs    []error                   // of the Send under way
+	hops    int                       // multicast hop limit now set on the unicast socket
+	failed  map[string]string         // problems already reported by Refresh, by interface
 	watch   watch
 	unseen  int // how often Refresh has not looked since it last did
 }
