@@ -1,6 +1,9 @@
 package servo
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // point is one round's finding: at raw, LAN time was time, to within about bound.
 type point struct {
@@ -37,10 +40,11 @@ func (s sums) line(known prior, sure float64) (f fit, det float64, ok bool) {
 
 // cloud is the points of a fit as seen from the newest one, with their weights.
 type cloud struct {
-	n       int
-	x, y, w [window]float64 // ns, ns, 1/ns²
-	scale   scale
-	sure    float64 // weight of the prior in the last fit
+	n          int
+	x, y, w    [window]float64 // ns, ns, 1/ns²
+	wait, rank [window]float64 // ns: what their bounds exceed the quietest one's by; the same in order
+	scale      scale
+	sure       float64 // weight of the prior in the last fit
 }
 
 // load takes the points, window of them at most. Differences from the newest point are taken in integers, so float64 holds them to
@@ -50,8 +54,57 @@ func (c *cloud) load(points []point) {
 	c.n, c.scale = len(points), scaleOf(points)
 	for i, p := range points {
 		c.x[i], c.y[i] = from(newest, p)
-		c.w[i] = c.scale.weight(p)
+		c.wait[i] = float64(p.bound - c.scale.quiet)
 	}
+	copy(c.rank[:c.n], c.wait[:c.n])
+	slices.Sort(c.rank[:c.n])
+	c.weigh()
+}
+
+// weigh gives the points their weights on the scale as it is.
+func (c *cloud) weigh() {
+	for i := range c.n {
+		c.w[i] = c.scale.weight(c.wait[i])
+	}
+}
+
+// line fits a line, and once more with weights as they are seen to be about it, where there are points enough to tell.
+func (c *cloud) line(known prior) fit {
+	f := c.fit(known)
+	for range relearn {
+		if c.n < leastWindow {
+			break
+		}
+		c.learn(f)
+		f = c.fit(known)
+	}
+	return f
+}
+
+// relearn is how often the scale is learned anew: the second time from a line that is nearly the last.
+const relearn = 2
+
+// learn finds from the residuals how much of an error a wait is on this network: not every wait is of one leg, and not every error is a
+// wait. Machines that are slow both ways wait a lot and err little, and then the points of little wait, which the line would else hang on,
+// are hardly better than the others. The mean squares of the quarter that waited least and of the others give the two unknowns.
+func (c *cloud) learn(f fit) {
+	quarter := c.rank[max(bestPoints, c.n/4)-1]
+	var near, far struct{ n, error, wait float64 }
+	for i := range c.n {
+		part, r := &near, c.y[i]-f.height-f.rate*c.x[i]
+		if c.wait[i] > quarter {
+			part = &far
+		}
+		part.n, part.error, part.wait = part.n+1, part.error+r*r, part.wait+c.wait[i]*c.wait[i]
+	}
+	near.error, near.wait = near.error/near.n, near.wait/near.n
+	grain := c.scale.grain
+	if far.n > 0 {
+		grain = math.Sqrt(max(0, (far.error/far.n-near.error)/(far.wait/far.n-near.wait)))
+		grain = min(grain, waited)
+	}
+	c.scale = c.scale.learned(math.Sqrt(max(0, near.error-grain*grain*near.wait)), grain)
+	c.weigh()
 }
 
 // sums adds up the points, with y in place of their own.
@@ -89,12 +142,8 @@ func (c *cloud) fit(known prior) fit {
 // bound is how far (ns) the line may lie from LAN time because of unequal legs: by what the quietest exchange took, and by what it would
 // stand too high or too low had all that the others took longer been spent on the same leg. On a steady network that is little. A delay
 // that comes or goes, and is no wait in a queue, is felt as the line feels it.
-func (c *cloud) bound(points []point) int64 {
-	var late [window]float64
-	for i, p := range points {
-		late[i] = float64(p.bound - c.scale.quiet)
-	}
-	f, _, _ := c.sums(&late).line(prior{}, c.sure)
+func (c *cloud) bound() int64 {
+	f, _, _ := c.sums(&c.wait).line(prior{}, c.sure)
 	return c.scale.quiet + int64(math.Round(math.Abs(f.height)))
 }
 
@@ -119,7 +168,8 @@ func from(newest, p point) (x, y float64) {
 // scale is how points are weighed.
 type scale struct {
 	quiet int64   // ns: the smallest bound, what a quiet exchange on this network costs
-	floor float64 // ns: standard deviation of the best points, as far as their waits tell
+	floor float64 // ns: standard deviation of the best points
+	grain float64 // standard deviation that a wait makes, as a part of it
 	usual float64 // what the error of an exchange usually is, of its bound, in floors
 }
 
@@ -149,15 +199,22 @@ func scaleOf(points []point) scale {
 		least[i] = p.bound
 		count = min(count+1, n)
 	}
-	floor := noiseFloor + waited*float64(least[n-1]-least[0])
-	return scale{least[0], floor, (noiseFloor + float64(least[0])/4) / floor}
+	s := scale{quiet: least[0]}
+	return s.learned(noiseFloor+waited*float64(least[n-1]-least[0]), waited)
 }
 
-// weight of a point: whatever its bound exceeds the quietest exchange's was waiting in a queue, and counts as error. What all of
+// learned is the scale with another floor, if that is not below its own, and grain.
+func (s scale) learned(floor, grain float64) scale {
+	s.floor, s.grain = max(s.floor, floor), grain
+	s.usual = (noiseFloor + float64(s.quiet)/4) / s.floor
+	return s
+}
+
+// weight of a point: what its bound exceeds the quietest exchange's by was waiting in a queue, and counts as error. What all of
 // them took is no error: it is the same each time.
-func (s scale) weight(p point) float64 {
-	sigma := max(s.floor, noiseFloor+waited*float64(p.bound-s.quiet))
-	return 1 / (sigma * sigma)
+func (s scale) weight(wait float64) float64 {
+	wait *= s.grain
+	return 1 / (s.floor*s.floor + wait*wait)
 }
 
 // bent says whether the residuals show that no straight line goes through the points: they keep to one side of it for too long, as

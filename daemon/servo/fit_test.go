@@ -64,9 +64,9 @@ func slowFit(points []point) (height, rate float64) {
 	newest := points[len(points)-1]
 	sw, sx, sy, sxx, sxy := number(0), number(0), number(0), number(0), number(0)
 	for _, p := range points {
-		sigma := number(500 + 0.577*float64(max(eighth, p.bound)-quiet))
+		floor, wait := number(500+0.577*float64(eighth-quiet)), number(0.577*float64(p.bound-quiet))
 		w := number(1)
-		w.Quo(w, times(sigma, sigma))
+		w.Quo(w, number(0).Add(times(floor, floor), times(wait, wait)))
 		x := whole(p.raw - newest.raw)
 		y := less(whole(p.time-newest.time), x)
 		sw.Add(sw, w)
@@ -164,6 +164,44 @@ func TestQueuesWeighLittle(t *testing.T) {
 			t.Errorf("point %d 500 µs off: line %.1f ns off, %.0f if trusted", at, got, trusted)
 		} else {
 			t.Logf("point %d 500 µs off: line %.1f ns off, %.0f if trusted", at, got, trusted)
+		}
+	}
+}
+
+// TestWeightsAreLearned: on machines that are slow both ways, what an exchange took longer is hardly an error of its offset, and points that
+// waited are nearly as good as the others; where each wait is on one leg they are as bad as is assumed. Against the weights that are
+// assumed before the residuals tell.
+func TestWeightsAreLearned(t *testing.T) {
+	const fits = 2000
+	for _, c := range []struct {
+		name     string
+		sigma    func(wait float64) float64 // of an error
+		low, top float64                    // of the ratio
+	}{
+		{"slow both ways", func(float64) float64 { return 15_000 }, 0, 0.75},
+		{"a quarter of it on one leg", func(wait float64) float64 { return math.Hypot(3_000, 0.15*wait) }, 0, 0.95},
+		{"on one leg", func(wait float64) float64 { return math.Hypot(500, waited*wait) }, 0.9, 1.1},
+	} {
+		random := rand.New(rand.NewPCG(3, 4))
+		var assumed, learned float64
+		for range fits {
+			points := straight(window, 12_000)
+			newest := points[window-1].time
+			for i := range points {
+				wait := 25_000 * random.ExpFloat64()
+				points[i].bound += int64(wait)
+				points[i].time += int64(math.Round(c.sigma(wait) * random.NormFloat64()))
+			}
+			var cl cloud
+			cl.load(points)
+			off := float64(points[window-1].time - newest)
+			before, after := off+cl.fit(nothing).height, off+cl.line(nothing).height
+			assumed, learned = assumed+before*before, learned+after*after
+		}
+		ratio := math.Sqrt(learned / assumed)
+		t.Logf("%s: the end of the line is off by %.1f µs instead of %.1f, ratio %.2f", c.name, math.Sqrt(learned/fits)/1e3, math.Sqrt(assumed/fits)/1e3, ratio)
+		if ratio < c.low || ratio > c.top {
+			t.Errorf("%s: ratio %.2f, want %.2f to %.2f", c.name, ratio, c.low, c.top)
 		}
 	}
 }

@@ -159,21 +159,21 @@ func (s *Servo) refit() bool {
 	}
 	c := &s.cloud
 	c.load(s.points)
-	s.fit = c.fit(s.known)
+	s.fit = c.line(s.known)
 	if off := math.Abs(s.fit.rate - s.known.rate); len(s.points) >= minFit && off > disbelief*s.known.err {
 		s.known.err = freeSkew
-		s.fit = c.fit(s.known)
+		s.fit = c.line(s.known)
 	}
 	if len(s.points) > leastWindow && c.bent(s.fit) {
 		s.forget(min(len(s.points)/8, len(s.points)-leastWindow))
 		c.load(s.points)
-		s.fit = c.fit(s.known)
+		s.fit = c.line(s.known)
 	}
 	if s.sloped = s.sloped || s.fit.rateErr <= telling; !s.sloped {
 		s.fit = fit{}
 		return false
 	}
-	s.bound = c.bound(s.points)
+	s.bound = c.bound()
 	return true
 }
 
