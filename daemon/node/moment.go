@@ -26,8 +26,11 @@ type clockwork struct {
 
 const (
 	// restless is the rate (fractional) that a clock may be off what was ordered of it: late ticks, a frequency that takes
-	// effect at the next one, the resolution of the call.
-	restless = 20e-6
+	// effect at the next one, the resolution of the call. It is how soon a good pair of readings gives way to a worse one, which matters
+	// where reading is slow: in a guest of the lab pairs are 75 to 600 µs wide and up to 60 µs off. At 20 ppm each second had another one, and
+	// the clock followed their errors, 20 µs in the root mean square, where its timescale moved by 2.6 (DESIGN.md, "What a guest's clock
+	// follows").
+	restless = 3e-6
 	// strayAllowance (ns) and strayRate are how far wall and raw may part before somebody else must have moved the clock:
 	// reading errors, and the fastest slew that any clock here makes.
 	strayAllowance = 2_000_000

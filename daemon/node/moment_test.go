@@ -32,12 +32,14 @@ func TestClockworkDistrustsCoarsePairs(t *testing.T) {
 	var c clockwork
 	c.start(at(0, base, 100), 0)
 	coarse := func(now time.Duration) Moment { return at(now, base+int64(now)+150_000, 300_000) }
-	c.read(coarse(time.Second))
-	if got := c.raw(base + 1e9); got != 1e9 {
-		t.Errorf("mapped to %d: the coarse pair was used", got)
+	for _, after := range []time.Duration{time.Second, 10 * time.Second} {
+		c.read(coarse(after))
+		if got := c.raw(base + int64(after)); got != int64(after) {
+			t.Errorf("after %v mapped to %d: the coarse pair was used", after, got)
+		}
 	}
-	c.read(coarse(10 * time.Second))
-	if got := c.raw(base + 10e9); got == 10e9 {
+	c.read(coarse(100 * time.Second))
+	if got := c.raw(base + 100e9); got == 100e9 {
 		t.Error("a coarse pair was refused although the last good one is old")
 	}
 }
