@@ -54,6 +54,8 @@ func goldenVectors() []goldenVector {
 		{"reply-tail", "a body 1 byte longer than known", fullHeader(netproto.FlagDry | unknownFlags), fullReply(), []byte{0xFF}, nil},
 		{"ack-minimal", "last Ack of a round", small, netproto.Ack{Echo: 1}, nil, nil},
 		{"ack-again", "asks for another Reply", fullHeader(netproto.FlagVoter | netproto.FlagAgain), fullAck(), nil, nil},
+		{"ack-last", "asks for another Reply, which may get no Ack", fullHeader(netproto.FlagVoter | netproto.FlagAgain | netproto.FlagLast),
+			fullAck(), nil, nil},
 		{"ack-tail", "a body 4 bytes longer than known", voter, fullAck(), []byte{0, 0, 0, 0}, nil},
 		{"adjust-minimal", "no entry", small,
 			netproto.Adjust{Members: 1, Parts: 1, Phase: netproto.PhaseHolding}, nil, nil},

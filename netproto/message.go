@@ -42,6 +42,7 @@ const (
 	FlagEarlier     Flags = 1 << 6 // Reply: the Earlier block is filled; Append sets it, ParseReply checks it
 	FlagAgain       Flags = 1 << 7 // Ack: reply once more, at once
 	FlagFitted      Flags = 1 << 8 // sender's timescale stands on a fitted line: its rate error is small
+	FlagLast        Flags = 1 << 9 // Ack with FlagAgain: that Reply may get no Ack
 )
 
 // Header opens every packet. Its length on the wire is HeaderLen.

@@ -70,6 +70,9 @@ func (f *Filter) Next() {
 	f.Renew()
 }
 
+// Full says whether it remembers as many rounds as it can: then the smallest bound is as small as it usually gets.
+func (f *Filter) Full() bool { return f.count >= filterRounds }
+
 // Usual returns the smallest bound (ns) of the last rounds, math.MaxInt64 before there was one.
 func (f *Filter) Usual() int64 {
 	least := int64(math.MaxInt64)

@@ -30,6 +30,9 @@ const (
 	probation = 8
 	// patience is how many consecutive rounds a voter may be left out before it becomes a newcomer: one or two are bad luck.
 	patience = 4
+	// patchyRounds is how many rounds long each of a member's replies gets an Ack, after one was lost that would have got none: a fit's
+	// window, in which one bad point does little.
+	patchyRounds = 64
 	// forget is how many rounds a member may be silent before it is forgotten.
 	forget = 10
 	// gate is how many times its own usual bound, and the median voter's, a voter's sample may be wide and still count in the
@@ -70,6 +73,9 @@ func (l *leader) forget(n *Node) {
 	for _, p := range l.peers {
 		p.filter.Next()
 		p.jumped = max(0, p.jumped-1)
+		if p.patchy = max(0, p.patchy-1); p.last { // it never came
+			p.patchy = patchyRounds
+		}
 		if p.missed++; p.heard {
 			p.missed = 0
 		}

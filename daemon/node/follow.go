@@ -78,6 +78,7 @@ type session struct {
 	key      uint32 // of the poll: the replies go out under it
 	poll     netproto.Nonce
 	turn     bool  // replies of this round are Acked: else one is enough
+	last     bool  // the reply that the last Ack asked for may get none
 	t2       int64 // raw: receipt of the poll
 	kernel   bool  // every receive stamp of this round is the kernel's
 	due      time.Duration
@@ -187,7 +188,7 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		s.interval = interval // of use to nobody but whoever is obeyed later
 	}
 	s.seq, s.key, s.poll, s.t2, s.kernel = h.Seq, h.KeyID, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
-	s.replies, s.acked, s.adjusted = 0, 0, false
+	s.replies, s.acked, s.adjusted, s.last = 0, 0, false, false
 	s.turn = netproto.Turn(poll.Turns, s.slot, h.Seq)
 	s.due = n.at.Now + n.slot(s.slot, poll)
 	s.over = n.at.Now + time.Duration(poll.Window)*time.Microsecond + grace/2
@@ -241,7 +242,7 @@ func (f *follower) meet(h netproto.Header) *session {
 // stranger, who may be somebody that wants others flooded.
 func (s *session) again(now time.Duration) time.Duration {
 	at := now + s.patience
-	if !s.verified || !s.turn || s.replies == maxRepeats || s.replies-s.acked >= maxTries || at > s.over {
+	if !s.verified || !s.turn || s.last || s.replies == maxRepeats || s.replies-s.acked >= maxTries || at > s.over {
 		return never
 	}
 	return at
@@ -346,6 +347,7 @@ func (n *Node) onAck(h netproto.Header, a netproto.Ack, p Packet) {
 	s.earlier = netproto.Earlier{Seq: s.seq, Repeat: a.Repeat}
 	s.then, s.t6then = s.sent[which], n.clock.raw(p.Stamp)
 	n.proved(s)
+	s.last = h.Flags&netproto.FlagLast != 0
 	if h.Flags&netproto.FlagAgain != 0 && last && s.replies < maxRepeats {
 		n.reply(s)
 	}

@@ -28,6 +28,7 @@ type peer struct {
 	missed   int    // consecutive rounds not heard
 	jumped   int    // rounds left in which its own jump is held against it
 	fallen   bool   // it had a vote, and lost it
+	patchy   int    // rounds left in which a packet of its that was lost is held against the network
 	reading  reading
 	tally    tally
 
@@ -50,6 +51,7 @@ type peer struct {
 	polled    bool           // its only sample is of Poll and Reply
 	repeat    uint8          // of its last reply
 	exchanges int            // replies taken
+	last      bool           // it was asked for one to which it expects no Ack
 	nonce     netproto.Nonce // of its last reply: the Adjust must show it
 	t4        int64          // receipt of its last reply
 	epoch     int64          // what its sample refers to

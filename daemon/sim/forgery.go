@@ -95,7 +95,7 @@ func (a *attacker) packet(group uint32) []byte {
 		}
 		return r.Append(nil, h)
 	case netproto.KindAck:
-		h.Flags |= netproto.FlagAgain
+		h.Flags |= netproto.FlagAgain | netproto.FlagLast*netproto.Flags(dice.IntN(2))
 		p := netproto.Ack{Echo: max(l.answered, 1), Repeat: l.repeat}
 		return p.Append(nil, h)
 	case netproto.KindAdjust:

@@ -164,6 +164,9 @@ func (t *teller) packet(data []byte) string {
 		if h.Flags&netproto.FlagAgain != 0 {
 			text += ": again"
 		}
+		if h.Flags&netproto.FlagLast != 0 {
+			text += ", last"
+		}
 	case netproto.KindAdjust:
 		a, _ := netproto.ParseAdjust(body, nil)
 		text += fmt.Sprintf(": %v, %d voters", a.Phase, a.Voters)
