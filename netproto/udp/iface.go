@@ -50,7 +50,7 @@ type Interface struct {
 	Index    int
 	Addrs    []netip.Prefix // all its addresses, each with the length of its network
 	Loopback bool
-	KernelTx bool // the kernel stamps what is sent here; false after several failures, until it does again
+	KernelTx bool // the kernel stamps what is sent here, at the driver or its queue; false where both fail, until one works again
 }
 
 // equalAddrs tells whether two looks at an interface saw the same addresses.

@@ -97,7 +97,7 @@ func (c *Conn) leaveGone(old, use []Interface, host []hostInterface) (changes []
 			continue
 		}
 		c.leave(o)
-		delete(c.ledger.misses, o.Index)
+		delete(c.ledger.ways, o.Index)
 		why := &InterfaceError{Name: o.Name, Problem: "it is gone", Err: ErrMissing}
 		at := slices.IndexFunc(host, func(h hostInterface) bool { return h.Index == o.Index && h.Name == o.Name })
 		if at >= 0 {

@@ -21,7 +21,7 @@ type Sent struct {
 	Token  uint64
 	Iface  int   // index of the interface it left by; 0 if the routes chose it
 	Stamp  int64 // ns since the Unix epoch
-	Kernel bool  // Stamp is the kernel's, taken at the hand-over to the driver, else it was read just before the send
+	Kernel bool  // Stamp is the kernel's, of the hand-over to the driver or to its queue, else it was read just before the send
 }
 
 // parcel is a datagram that is ready for the system.

@@ -24,8 +24,9 @@ const (
 	// to the interface's queue, which needs no driver: for a guest of the lab that is 100 µs nearer to the wire than what user space
 	// reads before it sends. Eight more, and stamps are waited for no longer: an old kernel, or nothing leaves at all.
 	missesToGiveUp = 8
-	// askAgain is how many packets later a driver is asked again, and the first stamp that comes ends the matter: what is asked for has to
-	// be looked for, and where system calls are slow (68 µs in a guest of the lab) that is what a packet costs.
+	// askAgain is how many packets later a driver is asked again, and the first stamp that comes ends the matter. Where neither kind comes,
+	// both are asked for as rarely: what is asked for has to be looked for, and where system calls are slow (68 µs in a guest of the lab)
+	// that is what a packet costs.
 	askAgain = 64
 	// maxPending datagrams may wait for their stamps, and as many stamps for their collection: as many as a network card's longest
 	// queue holds, which is where a stamp can be late. A caller that never collects loses the older half.
@@ -45,8 +46,9 @@ type pendingStamp struct {
 	sent    Sent
 	asks    asking
 	at      time.Time // when it was sent, by the monotonic clock
-	stamped bool      // it came
-	told    bool      // a stamp that is not as good was told meanwhile
+	stamped bool      // it came, and no better one can
+	queued  bool      // that of the queue came
+	told    bool      // a stamp was told meanwhile, perhaps not as good
 }
 
 // ledger matches kernel stamps with the packets they belong to. Its zero value has stamping off.
@@ -56,27 +58,47 @@ type ledger struct {
 	pending []pendingStamp // in the order of sending: their ids are the last before nextID
 	stamped int            // of them
 	ready   []Sent         // to be collected
-	misses  map[int]int    // in a row, by interface
-	sent    uint32         // packets, by which it is known when to ask again
+	ways    map[int]*way   // by interface
+}
+
+// way is what is known of an interface.
+type way struct {
+	misses int    // in a row: of the driver's stamps up to missesToGiveUp, and from there on of the queue's
+	sent   uint32 // packets, by which it is known when to ask again
+}
+
+// way is what is known of an interface.
+func (l *ledger) way(iface int) *way {
+	w := l.ways[iface]
+	if w == nil {
+		w = &way{}
+		l.ways[iface] = w
+	}
+	return w
 }
 
 // asks tells which stamps to ask for.
 func (l *ledger) asks(iface int) (want asking) {
-	if l.sent++; !l.on {
+	if !l.on {
 		return 0
 	}
-	again, missed := l.sent%askAgain == 0, l.misses[iface]
-	if missed < missesToGiveUp || again {
+	w := l.way(iface)
+	w.sent++
+	again := w.sent%askAgain == 0
+	if w.misses < missesToGiveUp || again {
 		want |= askSent
 	}
-	if missed >= missesToGiveUp && (again || !l.givenUp(iface)) {
+	if w.misses >= missesToGiveUp && (again || !l.givenUp(iface)) {
 		want |= askQueued
 	}
 	return want
 }
 
 // givenUp tells whether the kernel is taken to give no stamps on this interface, of either kind.
-func (l *ledger) givenUp(iface int) bool { return l.misses[iface] >= 2*missesToGiveUp }
+func (l *ledger) givenUp(iface int) bool {
+	w := l.ways[iface]
+	return w != nil && w.misses >= 2*missesToGiveUp
+}
 
 // posted notes what went out.
 func (l *ledger) posted(list []parcel, at time.Time) {
@@ -113,13 +135,21 @@ func (l *ledger) forget(n int) {
 		return
 	}
 	for i := range l.pending[:n] {
-		if l.pending[i].stamped {
+		if p := &l.pending[i]; p.stamped {
 			l.stamped--
 		} else {
-			l.misses[l.pending[i].sent.Iface]++
+			l.way(p.sent.Iface).missed(p)
 		}
 	}
 	l.pending = append(l.pending[:0], l.pending[n:]...)
+}
+
+// missed counts a packet whose stamps did not come. That of the driver alone says nothing of the queue's, which it did not ask for, and
+// where that of the queue came the driver's is known not to.
+func (w *way) missed(p *pendingStamp) {
+	if !p.queued && (p.asks != askSent || w.misses < missesToGiveUp) {
+		w.misses++
+	}
 }
 
 // restarted notes that the kernel counts from 0 again: after a failed send it cannot be known whether the kernel
@@ -143,7 +173,7 @@ func (l *ledger) report(r report, now int64) (inStep bool) {
 	if p.stamped {
 		return true
 	}
-	if !r.queued || p.asks&askSent == 0 { // else a better one may follow
+	if p.queued = p.queued || r.queued; !r.queued || p.asks&askSent == 0 { // else a better one may follow
 		p.stamped = true
 		l.stamped++
 	}
@@ -156,10 +186,9 @@ func (l *ledger) report(r report, now int64) (inStep bool) {
 		p.told = true
 		return true
 	}
-	if r.queued {
-		l.misses[p.sent.Iface] = missesToGiveUp
-	} else {
-		delete(l.misses, p.sent.Iface)
+	w := l.way(p.sent.Iface)
+	if w.misses = min(w.misses, missesToGiveUp); !r.queued {
+		w.misses = 0
 	}
 	p.told = true
 	l.tell(Sent{Token: p.sent.Token, Iface: p.sent.Iface, Stamp: r.stamp, Kernel: true})

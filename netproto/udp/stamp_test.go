@@ -7,7 +7,7 @@ import (
 
 // newLedger gives a ledger with three packets, tokens 1 to 3, sent at 1,000, 2,000 and 3,000 ns.
 func newLedger(start time.Time) *ledger {
-	l := &ledger{on: true, misses: map[int]int{}}
+	l := &ledger{on: true, ways: map[int]*way{}}
 	for k := range 3 {
 		l.asked(Sent{Token: uint64(k + 1), Iface: 7, Stamp: int64(k+1) * 1000}, askSent, start)
 	}
@@ -77,13 +77,13 @@ func TestLedgerGivesUp(t *testing.T) {
 	}
 	wants := func(want asking, given bool) {
 		t.Helper()
-		l.sent = askAgain // the next one is not that which asks again
+		l.way(7).sent = askAgain // the next one is not that which asks again
 		if got := l.asks(7); got != want || l.givenUp(7) != given || l.givenUp(8) || l.asks(8) != askSent {
 			t.Errorf("asks for %b, given up %v, other interface %v; want %b, %v, false", got, l.givenUp(7), l.givenUp(8), want, given)
 		}
 	}
 	wants(askSent, false)
-	miss(missesToGiveUp - 3)
+	miss(3 * missesToGiveUp) // all of the driver's: what was not asked for is not missed
 	wants(askQueued, false)
 	miss(missesToGiveUp)
 	wants(0, true)
@@ -97,7 +97,7 @@ func TestLedgerGivesUp(t *testing.T) {
 	}
 	l.report(report{stamp: 2, id: l.nextID - 2, queued: true}, 3)
 	wants(askQueued, false)
-	l.sent = askAgain - 1
+	l.way(7).sent = askAgain - 1
 	if got := l.asks(7); got != askSent|askQueued {
 		t.Errorf("asks for %b once in %d, want both", got, askAgain)
 	}
@@ -109,6 +109,35 @@ func TestLedgerGivesUp(t *testing.T) {
 		t.Errorf("collected %+v, want the driver's stamp after the queue's", got)
 	}
 	wants(askSent, false)
+	l.asked(Sent{Iface: 7, Stamp: 1}, askQueued, now)
+	l.report(report{stamp: 3, id: l.nextID - 1, queued: true}, 4)
+	wants(askSent, false) // a stamp that was asked for before does not undo it
+}
+
+// TestAWayOfItsOwn: each interface is asked again by its own count, and a packet whose queue stamp came is no miss.
+func TestAWayOfItsOwn(t *testing.T) {
+	now := time.Now()
+	l := &ledger{on: true, ways: map[int]*way{7: {misses: missesToGiveUp}, 8: {misses: missesToGiveUp}}}
+	both := map[int]int{}
+	for range 4 * askAgain {
+		for _, iface := range []int{7, 8} {
+			want := l.asks(iface)
+			if want == askSent|askQueued {
+				both[iface]++
+			}
+			l.asked(Sent{Iface: iface, Stamp: 1}, want, now)
+			l.report(report{stamp: 2, id: l.nextID - 1, queued: true}, 3)
+		}
+	}
+	l.expire(now.Add(stampExpiry + 1))
+	if both[7] != 4 || both[8] != 4 || len(l.pending) != 0 {
+		t.Errorf("asked the drivers again %v times, %d pending; want 4 each and none", both, len(l.pending))
+	}
+	for iface, w := range l.ways {
+		if w.misses != missesToGiveUp {
+			t.Errorf("interface %d: %d misses, want still %d", iface, w.misses, missesToGiveUp)
+		}
+	}
 }
 
 // TestLedgerBounded: a caller that never collects costs no more than a fixed amount of memory.

@@ -169,7 +169,7 @@ func (c *Conn) open(loopback bool) error {
 	}
 	c.take = c.takeStamp
 	if c.own.stamps {
-		c.ledger = ledger{on: c.stamper.start(c.own.raw), misses: map[int]int{}}
+		c.ledger = ledger{on: c.stamper.start(c.own.raw), ways: map[int]*way{}}
 	}
 	return nil
 }
