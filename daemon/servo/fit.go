@@ -58,6 +58,12 @@ func (c *cloud) load(points []point) {
 	}
 	copy(c.rank[:c.n], c.wait[:c.n])
 	slices.Sort(c.rank[:c.n])
+	c.assume()
+}
+
+// assume weighs the points as long as nothing is known but their waits.
+func (c *cloud) assume() {
+	c.scale = c.scale.learned(0, waited, math.Inf(1))
 	c.weigh()
 }
 
@@ -70,6 +76,7 @@ func (c *cloud) weigh() {
 
 // line fits a line, and once more with weights as they are seen to be about it, where there are points enough to tell.
 func (c *cloud) line(known prior) fit {
+	c.assume()
 	f := c.fit(known)
 	for range relearn {
 		if c.n < leastWindow {
@@ -86,24 +93,28 @@ const relearn = 2
 
 // learn finds from the residuals how much of an error a wait is on this network: not every wait is of one leg, and not every error is a
 // wait. Machines that are slow both ways wait a lot and err little, and then the points of little wait, which the line would else hang on,
-// are hardly better than the others. The mean squares of the quarter that waited least and of the others give the two unknowns.
+// are hardly better than the others. The mean squares of the quarter that waited least and of the others give the two unknowns; who waited
+// beyond the usual reach tells nothing of the usual waits, and is weighed as was assumed: one wide point would decide for all.
 func (c *cloud) learn(f fit) {
-	quarter := c.rank[max(bestPoints, c.n/4)-1]
+	quarter, reach := c.rank[max(bestPoints, c.n/4)-1], 4*c.rank[c.n/2]
 	var near, far struct{ n, error, wait float64 }
 	for i := range c.n {
 		part, r := &near, c.y[i]-f.height-f.rate*c.x[i]
-		if c.wait[i] > quarter {
+		switch {
+		case c.wait[i] > reach:
+			continue
+		case c.wait[i] > quarter:
 			part = &far
 		}
 		part.n, part.error, part.wait = part.n+1, part.error+r*r, part.wait+c.wait[i]*c.wait[i]
 	}
 	near.error, near.wait = near.error/near.n, near.wait/near.n
-	grain := c.scale.grain
+	grain := waited
 	if far.n > 0 {
 		grain = math.Sqrt(max(0, (far.error/far.n-near.error)/(far.wait/far.n-near.wait)))
 		grain = min(grain, waited)
 	}
-	c.scale = c.scale.learned(math.Sqrt(max(0, near.error-grain*grain*near.wait)), grain)
+	c.scale = c.scale.learned(math.Sqrt(max(0, near.error-grain*grain*near.wait)), grain, reach)
 	c.weigh()
 }
 
@@ -168,8 +179,10 @@ func from(newest, p point) (x, y float64) {
 // scale is how points are weighed.
 type scale struct {
 	quiet int64   // ns: the smallest bound, what a quiet exchange on this network costs
-	floor float64 // ns: standard deviation of the best points
-	grain float64 // standard deviation that a wait makes, as a part of it
+	least float64 // ns: standard deviation of the best points, as far as their waits tell
+	floor float64 // ns: the same, as far as the residuals tell: not below that
+	grain float64 // standard deviation that a wait makes, as a part of it,
+	reach float64 // ns: up to here, and beyond it as is assumed
 	usual float64 // what the error of an exchange usually is, of its bound, in floors
 }
 
@@ -199,13 +212,12 @@ func scaleOf(points []point) scale {
 		least[i] = p.bound
 		count = min(count+1, n)
 	}
-	s := scale{quiet: least[0]}
-	return s.learned(noiseFloor+waited*float64(least[n-1]-least[0]), waited)
+	return scale{quiet: least[0], least: noiseFloor + waited*float64(least[n-1]-least[0])}
 }
 
-// learned is the scale with another floor, if that is not below its own, and grain.
-func (s scale) learned(floor, grain float64) scale {
-	s.floor, s.grain = max(s.floor, floor), grain
+// learned is the scale with another floor, if that is not too small, and another grain.
+func (s scale) learned(floor, grain, reach float64) scale {
+	s.floor, s.grain, s.reach = max(s.least, floor), grain, reach
 	s.usual = (noiseFloor + float64(s.quiet)/4) / s.floor
 	return s
 }
@@ -213,7 +225,11 @@ func (s scale) learned(floor, grain float64) scale {
 // weight of a point: what its bound exceeds the quietest exchange's by was waiting in a queue, and counts as error. What all of
 // them took is no error: it is the same each time.
 func (s scale) weight(wait float64) float64 {
-	wait *= s.grain
+	if wait > s.reach {
+		wait *= waited
+	} else {
+		wait *= s.grain
+	}
 	return 1 / (s.floor*s.floor + wait*wait)
 }
 

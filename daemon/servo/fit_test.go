@@ -206,6 +206,30 @@ func TestWeightsAreLearned(t *testing.T) {
 	}
 }
 
+// TestOneWidePointTeachesNothing: a point that waited 10 ms, or as long as a hostile packet can say, and is right nevertheless, neither makes the
+// waits of all others harmless nor the bound on the line as wide as itself.
+func TestOneWidePointTeachesNothing(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	points := straight(window, 12_000)
+	for i := range points {
+		wait := 25_000 * random.ExpFloat64()
+		points[i].bound += int64(wait)
+		points[i].time += int64(math.Round(math.Hypot(500, waited*wait) * random.NormFloat64()))
+	}
+	var c cloud
+	c.load(points)
+	plain := c.line(nothing)
+	bound := c.bound()
+	for _, wide := range []int64{10_000_000, math.MaxInt64 / 2} {
+		points[20].bound = wide
+		c.load(points)
+		f := c.line(nothing)
+		if got := c.bound(); got > 2*bound || math.Abs(f.height-plain.height) > 1000 {
+			t.Errorf("with a point of %d ns: bound %d and height %.0f, without %d and %.0f", wide, got, f.height, bound, plain.height)
+		}
+	}
+}
+
 // end is how far the end of a fit is from where the points of straight say.
 func end(points []point) float64 {
 	n := len(points)
