@@ -238,8 +238,8 @@ func (f *follower) meet(h netproto.Header) *session {
 	return s
 }
 
-// again says when a reply that nobody answers is to be sent once more: never for the last one, nor out of turn, and never to a
-// stranger, who may be somebody that wants others flooded.
+// again says when a reply that nobody answers is to be sent once more: never for the last one, nor for one that may get no Ack, nor out of
+// turn, and never to a stranger, who may be somebody that wants others flooded.
 func (s *session) again(now time.Duration) time.Duration {
 	at := now + s.patience
 	if !s.verified || !s.turn || s.last || s.replies == maxRepeats || s.replies-s.acked >= maxTries || at > s.over {

@@ -28,7 +28,7 @@ type peer struct {
 	missed   int    // consecutive rounds not heard
 	jumped   int    // rounds left in which its own jump is held against it
 	fallen   bool   // it had a vote, and lost it
-	patchy   int    // rounds left in which a packet of its that was lost is held against the network
+	patchy   int    // rounds left in which each of its replies gets an Ack, since one that was to get none was lost
 	reading  reading
 	tally    tally
 
