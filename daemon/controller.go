@@ -241,10 +241,24 @@ func (a *answers) handler() http.Handler {
 	mux.HandleFunc("GET "+control.PathTrace, a.driver.stream)
 	profiles(mux)
 	a.driver.changes(mux)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "there is no "+r.Method+" "+r.URL.Path+" here")
-	})
+	mux.HandleFunc("/", elsewhere(mux))
 	return mux
+}
+
+// elsewhere answers what is for no other handler: a path that has another method, or none.
+func elsewhere(mux *http.ServeMux) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			other := r.WithContext(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "/" {
+				w.Header().Set("Allow", method)
+				refuse(w, http.StatusMethodNotAllowed, r.URL.Path+" is asked with "+method)
+				return
+			}
+		}
+		refuse(w, http.StatusNotFound, "there is no "+r.Method+" "+r.URL.Path+" here")
+	}
 }
 
 // copies hands out what make returns, which runs in the driver's goroutine and copies. Nobody who reads slowly is waited for there, and

@@ -211,7 +211,7 @@ func TestControlRefuses(t *testing.T) {
 	for _, c := range []struct{ request, want string }{
 		{"GET /v1/nothing HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
 		{"GET /v2/status HTTP/1.1\r\nHost: x\r\n\r\n", "404"},
-		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "404"},
+		{"POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "405"},
 		{"GET /v1/status HTTP/1.1\r\n\r\n", "400"},
 		{"nonsense\r\n\r\n", "400"},
 		{"GET /v1/status HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\n\r\n", "403"},
