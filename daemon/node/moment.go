@@ -25,15 +25,12 @@ type clockwork struct {
 }
 
 const (
-	// restless is the rate (fractional) that a clock may be off what was ordered of it for as long as a pair is young: an order takes effect
-	// within a tick, and its resolution is 0.1 ppm or better where it was tried (Linux, wine). It is how soon a good pair gives way to a
-	// worse one, which matters where reading is slow: in a guest of the lab pairs are 75 to 600 µs wide and up to 60 µs off. At 20 ppm
-	// each second had another one, and the clock followed their errors (DESIGN.md, "Edges of the clock").
+	// restless is the rate (fractional) that a clock may be off what was ordered of it: an order takes effect within a tick, and its
+	// resolution is 0.1 ppm or better where it was tried (Linux, wine). It is how soon a good pair gives way to a worse one, which matters
+	// where reading is slow: in a guest of the lab pairs are 75 to 600 µs wide and up to 60 µs off. At 20 ppm each second had another one,
+	// and the clock followed their errors (DESIGN.md, "Edges of the clock"). A clock that runs off by more is found out by pairs as good
+	// as the kept one: at once where they are narrow.
 	restless = 3e-6
-	// young is how long (ns) that is believed. A pair that is older gives way by aged (fractional), within some more seconds in a guest:
-	// whatever else moves a clock then has not moved it far.
-	young = 8_000_000_000
-	aged  = 20e-6
 	// strayAllowance (ns) and strayRate are how far wall and raw may part before somebody else must have moved the clock:
 	// reading errors, and the fastest slew that any clock here makes.
 	strayAllowance = 2_000_000
@@ -62,8 +59,7 @@ func (c *clockwork) read(at Moment) (jump int64) {
 
 // doubt is how far off (ns) a wall reading made of the kept pair may be.
 func (c *clockwork) doubt(raw int64) float64 {
-	age := math.Abs(float64(raw - c.pair.Raw))
-	return float64(c.pair.Width)/2 + (restless+c.wobble)*age + (aged-restless)*max(0, age-young)
+	return float64(c.pair.Width)/2 + (restless+c.wobble)*math.Abs(float64(raw-c.pair.Raw))
 }
 
 // wall maps a raw reading to the wall clock (ns since the Unix epoch).
