@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -248,14 +249,18 @@ func (a *answers) handler() http.Handler {
 // elsewhere answers what is for no other handler: a path that has another method, or none.
 func elsewhere(mux *http.ServeMux) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
+		var methods []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
 			other := r.WithContext(r.Context())
 			other.Method = method
 			if _, pattern := mux.Handler(other); pattern != "/" {
-				w.Header().Set("Allow", method)
-				refuse(w, http.StatusMethodNotAllowed, r.URL.Path+" is asked with "+method)
-				return
+				methods = append(methods, method)
 			}
+		}
+		if allow := strings.Join(methods, ", "); allow != "" {
+			w.Header().Set("Allow", allow)
+			refuse(w, http.StatusMethodNotAllowed, r.URL.Path+" is for "+allow)
+			return
 		}
 		refuse(w, http.StatusNotFound, "there is no "+r.Method+" "+r.URL.Path+" here")
 	}

@@ -233,6 +233,29 @@ func TestControlRefuses(t *testing.T) {
 	}
 }
 
+// A wrong method is told the right ones.
+func TestControlTellsMethods(t *testing.T) {
+	t.Parallel()
+	socket, _ := controlled(t)
+	for _, c := range []struct{ method, path, allow string }{
+		{"POST", "/v1/status", "GET, HEAD"}, {"GET", "/v1/election", "POST"}, {"PUT", "/v1/trace", "GET, HEAD, POST"},
+	} {
+		conn, err := net.Dial("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", c.method, c.path)
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := answer.Header.Get("Allow"); answer.StatusCode != http.StatusMethodNotAllowed || got != c.allow {
+			t.Errorf("%s %s: %s, Allow %q; want 405 and %q", c.method, c.path, answer.Status, got, c.allow)
+		}
+		_ = conn.Close()
+	}
+}
+
 // Who asks too slowly is hung up on, and keeps nobody waiting meanwhile.
 func TestControlWaitsForNobody(t *testing.T) {
 	t.Parallel()

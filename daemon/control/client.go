@@ -157,7 +157,7 @@ func (c *Client) refused(request *http.Request, code int, body io.Reader) error 
 		r.Error = http.StatusText(code)
 	}
 	switch code {
-	case http.StatusNotFound, http.StatusMethodNotAllowed: // the latter of version 1 to every POST
+	case http.StatusNotFound, http.StatusMethodNotAllowed: // the latter of an older daemon, which knows the path for something else
 		return fmt.Errorf("%w: %s%s", ErrUnknown, r.Error, c.difference(request))
 	case http.StatusUnauthorized:
 		return fmt.Errorf("%w at %s: %s", ErrForbidden, c.socket, r.Error)
