@@ -67,7 +67,7 @@ type way struct {
 	sent   uint32 // packets, by which it is known when to ask again
 }
 
-// way is what is known of an interface.
+// way finds what is known of an interface, or begins with nothing.
 func (l *ledger) way(iface int) *way {
 	w := l.ways[iface]
 	if w == nil {
@@ -144,10 +144,14 @@ func (l *ledger) forget(n int) {
 	l.pending = append(l.pending[:0], l.pending[n:]...)
 }
 
-// missed counts a packet whose stamps did not come. That of the driver alone says nothing of the queue's, which it did not ask for, and
-// where that of the queue came the driver's is known not to.
+// missed counts a packet whose stamps did not come, if it asked for the one that misses are counted of. Where that of the queue came the
+// driver's is known not to.
 func (w *way) missed(p *pendingStamp) {
-	if !p.queued && (p.asks != askSent || w.misses < missesToGiveUp) {
+	counted := askSent
+	if w.misses >= missesToGiveUp {
+		counted = askQueued
+	}
+	if !p.queued && p.asks&counted != 0 {
 		w.misses++
 	}
 }

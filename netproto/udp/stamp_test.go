@@ -112,6 +112,12 @@ func TestLedgerGivesUp(t *testing.T) {
 	l.asked(Sent{Iface: 7, Stamp: 1}, askQueued, now)
 	l.report(report{stamp: 3, id: l.nextID - 1, queued: true}, 4)
 	wants(askSent, false) // a stamp that was asked for before does not undo it
+	for range missesToGiveUp {
+		l.asked(Sent{Iface: 7, Stamp: 1}, askQueued, now)
+	}
+	now = now.Add(stampExpiry + 1)
+	l.expire(now)
+	wants(askSent, false) // nor do those of the queue that never came
 }
 
 // TestAWayOfItsOwn: each interface is asked again by its own count, and a packet whose queue stamp came is no miss.
