@@ -144,7 +144,8 @@ func hintFor(err error) string {
 	case errors.As(err, &problems):
 		return "`meantime config print --reference` shows every setting with its default and range"
 	case errors.Is(err, daemon.ErrNoKey):
-		return "where everybody on the network is trusted, say --insecure (or insecure: true); --dry-run leaves the clock alone"
+		return "where everybody on the network is trusted, write insecure: true, or `meantime run --insecure`; `meantime run --dry-run` " +
+			"leaves the clock alone"
 	case errors.Is(err, sysclock.ErrPermission):
 		return "run it as the service, as root or with CAP_SYS_TIME; --dry-run needs no privilege"
 	case errors.Is(err, service.ErrRights):
