@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,7 +143,9 @@ func TestRealProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	fake := filepath.Join(t.TempDir(), "chronyd")
-	if err := os.WriteFile(fake, program, 0o700); err != nil {
+	syscall.ForkLock.RLock() // whoever is forked meanwhile would keep it busy
+	err = os.WriteFile(fake, program, 0o700)
+	if syscall.ForkLock.RUnlock(); err != nil {
 		t.Fatal(err)
 	}
 	for name, args := range map[string][]string{"its own name": {fake}, "another name": {"worker"}} {

@@ -117,6 +117,7 @@ func mainChild(t *testing.T) (dir string, cmd *exec.Cmd) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	state := filepath.Join(dir, "state")
+	syscall.ForkLock.RLock()                                        // whoever is forked meanwhile would keep the program busy
 	err = errors.Join(os.Chmod(dir, 0o755), os.Mkdir(state, 0o755), // as root made it when it ran without a user
 		os.WriteFile(filepath.Join(state, idFile), []byte("00c0ffee00c0ffee\n"), 0o600),
 		os.WriteFile(filepath.Join(dir, "passwd"), []byte("root:x:0:0:::\nmeantime:x:1000:1000:::\n"), 0o644),
@@ -124,6 +125,7 @@ func mainChild(t *testing.T) (dir string, cmd *exec.Cmd) {
 		os.Mkdir(filepath.Join(dir, "closed"), 0o700),
 		os.Rename(filepath.Join(dir, "daemon.test"), filepath.Join(dir, "closed", "daemon.test")), // as in root's own folder
 	)
+	syscall.ForkLock.RUnlock()
 	for _, path := range []string{state, filepath.Join(state, idFile), filepath.Join(dir, "closed")} {
 		err = errors.Join(err, os.Chown(path, int(hostID(0)), int(hostID(0))))
 	}

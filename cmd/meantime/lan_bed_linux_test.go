@@ -140,9 +140,12 @@ func bedFolder(t *testing.T) (dir string, uid, gid int) {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	tmp := filepath.Join(dir, "tmp")
+	// What another test forks meanwhile would hold the files open for writing until it execs, and they would be busy.
+	syscall.ForkLock.RLock()
 	err = errors.Join(os.Chmod(dir, 0o755), os.Mkdir(tmp, 0o755),
 		install(filepath.Join(dir, "meantime"), meantime),
 		os.WriteFile(filepath.Join(dir, "lan.test"), self, 0o755))
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		t.Fatal(err)
 	}
