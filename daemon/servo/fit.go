@@ -47,8 +47,8 @@ type cloud struct {
 	sure       float64 // weight of the prior in the last fit
 }
 
-// load takes the points, window of them at most. Differences from the newest point are taken in integers, so float64 holds them to
-// far below a nanosecond.
+// load takes the points, window of them at most, without weights. Differences from the newest point are taken in integers, so float64
+// holds them to far below a nanosecond.
 func (c *cloud) load(points []point) {
 	newest := points[len(points)-1]
 	c.n, c.scale = len(points), scaleOf(points)
@@ -58,7 +58,6 @@ func (c *cloud) load(points []point) {
 	}
 	copy(c.rank[:c.n], c.wait[:c.n])
 	slices.Sort(c.rank[:c.n])
-	c.assume()
 }
 
 // assume weighs the points as long as nothing is known but their waits.
@@ -111,8 +110,7 @@ func (c *cloud) learn(f fit) {
 	near.error, near.wait = near.error/near.n, near.wait/near.n
 	grain := waited
 	if far.n > 0 {
-		grain = math.Sqrt(max(0, (far.error/far.n-near.error)/(far.wait/far.n-near.wait)))
-		grain = min(grain, waited)
+		grain = min(waited, math.Sqrt(max(0, (far.error/far.n-near.error)/(far.wait/far.n-near.wait))))
 	}
 	c.scale = c.scale.learned(math.Sqrt(max(0, near.error-grain*grain*near.wait)), grain, reach)
 	c.weigh()

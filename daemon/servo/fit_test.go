@@ -16,6 +16,7 @@ var nothing = prior{0, math.Inf(1)}
 func fitLine(points []point, known prior) fit {
 	var c cloud
 	c.load(points)
+	c.assume()
 	return c.fit(known)
 }
 
@@ -194,6 +195,7 @@ func TestWeightsAreLearned(t *testing.T) {
 			}
 			var cl cloud
 			cl.load(points)
+			cl.assume()
 			off := float64(points[window-1].time - newest)
 			before, after := off+cl.fit(nothing).height, off+cl.line(nothing).height
 			assumed, learned = assumed+before*before, learned+after*after
