@@ -42,7 +42,7 @@ type Row struct {
 	P99     *float64 `json:"p99_us"`
 	Max     *float64 `json:"max_us"`
 	Settled *float64 `json:"converged_s"` // from the start of the daemons
-	Reached *float64 `json:"reached_s"`   // from their first packet
+	Reached *float64 `json:"reached_s"`   // from their first poll
 	Rate    *float64 `json:"lan_rate_ppm"`
 	RateOff *float64 `json:"lan_rate_off_ppm"` // from the mean of the oscillators
 	Takes   *float64 `json:"takeover_s"`
@@ -172,7 +172,7 @@ func (c *Comparison) typical() []*Result {
 func (c *Comparison) table() []byte {
 	var b bytes.Buffer
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "pair\tprogram\tmedian µs\tp95\tp99\tmax\t< 1 ms s\tof packet s\tLAN ppm\toff mean\t"+
+	fmt.Fprintln(w, "pair\tprogram\tmedian µs\tp95\tp99\tmax\t< 1 ms s\tof poll s\tLAN ppm\toff mean\t"+
 		"takeover s\tp99 after\tCPU %\tRSS MB\tpackets\tothers %\tchecks\t")
 	for _, row := range slices.Concat(c.Rows, c.Medians) {
 		pair, checks := fmt.Sprint(row.Pair), "ok"

@@ -134,12 +134,24 @@ func (e *evidence) deeds() []Deed {
 	return list
 }
 
-// firstPacket is when the first daemon sent its first packet; false if none did.
-func (e *evidence) firstPacket() (time.Duration, bool) {
-	if len(e.packets) == 0 {
+// firstPoll is when a daemon first asked others for their time; false if none did.
+func (e *evidence) firstPoll() (time.Duration, bool) {
+	i := slices.IndexFunc(e.packets, func(p Packet) bool { return p.polls() })
+	if i < 0 {
 		return 0, false
 	}
-	return e.host.since(e.packets[0].TSC), true
+	return e.host.since(e.packets[i].TSC), true
+}
+
+// allCame is when the last of all daemons sent its first packet; false if one never did.
+func (e *evidence) allCame() (time.Duration, bool) {
+	seen := make(map[int]bool)
+	for _, p := range e.packets {
+		if seen[p.Node] = true; len(seen) == len(e.plan.Nodes) {
+			return e.host.since(p.TSC), true
+		}
+	}
+	return 0, false
 }
 
 // lead is when another node than the one that is gone first led, at tsc or after; false if none did.

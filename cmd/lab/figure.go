@@ -90,11 +90,14 @@ func (r *Result) measure(e *evidence) {
 	if at, ok := converged(r.timeline, r.Within); ok {
 		r.Converged = new(at.Seconds())
 	}
-	if first, ok := e.firstPacket(); ok {
+	if first, ok := e.firstPoll(); ok {
 		r.First = new(first.Seconds())
 		if r.Converged != nil {
 			r.Reached = new(max(0, *r.Converged-first.Seconds()))
 		}
+	}
+	if last, ok := e.allCame(); ok {
+		r.Came = new(last.Seconds())
 	}
 	r.Oscillator = e.oscillators(r.Guests)
 	r.Daemons = e.daemons(r.Guests)

@@ -260,6 +260,9 @@ func serve(dir string, order *GuestOrder, record *GuestRecord) (err error) {
 	}
 	stopSampler := sampler(filepath.Join(dir, fileSamples), filepath.Join(dir, fileRing), vitals.look)
 	defer func() { err = errors.Join(err, stopSampler(), vitals.close()) }()
+	if err := p.preload(); err != nil {
+		return err
+	}
 	if err := touch(filepath.Join(dir, fileReady)); err != nil {
 		return err
 	}

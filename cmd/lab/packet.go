@@ -12,7 +12,8 @@ const (
 	portPoll, portNTP = 10525, 123
 
 	kindPoll     = 1 // of meantime's packets: PROTOCOL.md, section 2
-	modeServer   = 4 // of an NTP packet: the answer to a client
+	modeClient   = 3 // of an NTP packet: a question
+	modeServer   = 4 // and the answer to it
 	serviceOther = 0 // any other UDP packet
 )
 
@@ -47,6 +48,11 @@ func parsePacket(frame []byte) (p Packet, ok bool) {
 		p.Service, p.Kind, p.Stratum = portNTP, int(payload[0]&7), int(payload[1])
 	}
 	return p, true
+}
+
+// polls says that such a packet asks others for their time.
+func (p *Packet) polls() bool {
+	return p.Service == portPoll && p.Kind == kindPoll || p.Service == portNTP && p.Kind == modeClient
 }
 
 // leads says that only whoever leads the LAN sends such a packet.

@@ -42,6 +42,9 @@ func TestParsePacket(t *testing.T) {
 		if ok != c.ok || ok && got != c.want {
 			t.Errorf("%s: %+v, %v; want %+v, %v", c.name, got, ok, c.want, c.ok)
 		}
+		if polls := ok && got.polls(); polls != (c.name == "poll" || c.name == "client") {
+			t.Errorf("%s: polls %v", c.name, polls)
+		}
 		for _, program := range programs {
 			want := ok && (program == c.leading || c.leading == programMeantime && (program == programPhase || program == programDebian))
 			if leads := ok && got.leads(program); leads != want {

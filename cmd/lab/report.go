@@ -26,9 +26,10 @@ type Result struct {
 	Coverage   float64       `json:"coverage"` // share of the instants at which all clocks were known
 	Within     time.Duration `json:"within_ns"`
 	Together   *float64      `json:"together_s"`           // from when on all stayed within that; null: they did not
-	First      *float64      `json:"first_packet_s"`       // when the first daemon sent its first packet; null: none did
+	First      *float64      `json:"first_poll_s"`         // when a daemon first asked for others' time; null: none did
+	Came       *float64      `json:"all_came_s"`           // when the last of all daemons sent its first packet; null: one never did
 	Converged  *float64      `json:"converged_s"`          // when all were first within that for five seconds; null: never
-	Reached    *float64      `json:"reached_s"`            // from the first packet until then
+	Reached    *float64      `json:"reached_s"`            // from the first poll until then
 	Spread     *Spread       `json:"spread"`               // after settling and converging
 	LANRate    *float64      `json:"lan_rate_ppm"`         // of the guests that no fault kept off
 	Oscillator float64       `json:"oscillators_mean_ppm"` // as they really ran after settling
