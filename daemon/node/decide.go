@@ -98,7 +98,11 @@ func (n *Node) gather() {
 	if l.quiet++; l.fresh > 0 {
 		l.quiet = 0
 	}
-	if (l.quiet < quietRounds || l.missing() || l.divided(n)) && n.at.Now < l.gatherEnd {
+	wanted := quietRounds
+	if len(l.peers) == 0 {
+		wanted = loneRounds
+	}
+	if (l.quiet < wanted || l.missing() || l.divided(n)) && n.at.Now < l.gatherEnd {
 		return
 	}
 	l.phase = netproto.PhaseKeeping

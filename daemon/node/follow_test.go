@@ -129,9 +129,37 @@ func TestSlaveObeysNothingElse(t *testing.T) {
 	b.wantDrop(DropDuplicate, good)
 	b.after(time.Second)
 	next := b.exchange(2)
-	b.wantDrop(DropStale, good)
+	b.wantDrop(DropDuplicate, good)
 	b.wantDrop(DropStale, pollOf(1, nil))
 	b.wantDrop(DropStale, adjustOf(2, next, time.Hour, func(h *netproto.Header, _ *netproto.Adjust) { h.Term = 0 }))
+	b.exchange(3)
+	b.wantDrop(DropStale, good)
+}
+
+// A Poll may overtake the Adjust of the round before, which is taken all the same: once, and for its own round only. The Reply that is due to
+// the Poll goes out.
+func TestAPollMayOvertakeAnAdjust(t *testing.T) {
+	b := newBench(t, RoleSlave, nil)
+	b.packet(masterAddr, adjustOf(1, b.exchange(1), 0, nil))
+	b.after(time.Second)
+	nonce := b.exchange(2)
+	b.after(time.Second)
+	_, rs := replies(t, b.packet(masterAddr, pollOf(3, nil))) // waits for its slot
+	b.wantDrop(DropUnasked, adjustOf(2, nonce+1, 0, nil))
+	b.wantDrop(DropUnasked, adjustOf(3, nonce, 0, nil))
+	late := adjustOf(2, nonce, time.Microsecond, func(_ *netproto.Header, a *netproto.Adjust) { a.Entries[0].Slot = 1 })
+	was := b.node.Status().Traffic.Adjusts
+	if b.packet(masterAddr, late); b.node.Status().Traffic.Adjusts != was+1 {
+		t.Error("a late Adjust is not taken")
+	}
+	b.wantDrop(DropDuplicate, late)
+	_, more := replies(t, b.after(100*time.Millisecond))
+	if rs = append(rs, more...); len(rs) == 0 || rs[0].Repeat != 0 {
+		t.Errorf("replies to the Poll: %+v", rs)
+	}
+	if s := b.node.follow.master; s.slot != 1 || s.adjusted {
+		t.Errorf("slot %d, this round adjusted: %v", s.slot, s.adjusted)
+	}
 }
 
 // PROTOCOL.md 8.11: a Poll alone, however often, makes nobody master and renews nothing.
