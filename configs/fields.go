@@ -343,7 +343,7 @@ func address(key string, at func(*Config) *netip.AddrPort) field {
 
 // listener is where something is served over TCP: an address and a port, or "" for nowhere.
 func listener(key string, at func(*Config) *netip.AddrPort, private bool) field {
-	f := scalar(key, text, func(c *Config, value string) *fault {
+	return scalar(key, text, func(c *Config, value string) *fault {
 		parsed, wrong := parseListener(value, private)
 		if wrong != nil {
 			return wrong
@@ -356,8 +356,6 @@ func listener(key string, at func(*Config) *netip.AddrPort, private bool) field 
 		}
 		return at(c).String()
 	})
-	f.quote = true
-	return f
 }
 
 // parseListener takes an address of this host, literally or as localhost, and a port. Names are left alone: what one means may change.
@@ -372,7 +370,10 @@ func parseListener(value string, private bool) (netip.AddrPort, *fault) {
 		literal = "127.0.0.1:" + port
 	}
 	parsed, err := netip.ParseAddrPort(literal)
+	port, notPort := strconv.ParseUint(value, 10, 16)
 	switch {
+	case notPort == nil && port > 0:
+		return netip.AddrPort{}, &fault{value + " is a port without an address", "127.0.0.1:" + value + ", for this host alone"}
 	case err != nil:
 		return netip.AddrPort{}, &fault{quote(value) + " is not an address and a port", example + ", localhost:10527 or [::1]:10527"}
 	case parsed.Port() == 0:

@@ -55,6 +55,7 @@ func TestParseProblems(t *testing.T) {
 			"127.0.0.1:10527, localhost:10527 or [::1]:10527"},
 		{"metrics at a name", "metrics: lan.example:10527", `f:1: metrics: "lan.example:10527" is not an address and a port; write ` +
 			"127.0.0.1:10527, localhost:10527 or [::1]:10527"},
+		{"metrics as a port", "metrics: 10527", "f:1: metrics: 10527 is a port without an address; write 127.0.0.1:10527, for this host alone"},
 		{"metrics at any port", "metrics: 127.0.0.1:0", "f:1: metrics: 127.0.0.1:0 has port 0; write 127.0.0.1:10527"},
 		{"page for others", "page: 0.0.0.0:8080", "f:1: page: 0.0.0.0:8080 can be reached from other hosts, which nothing here would ask for a " +
 			"password; write 127.0.0.1:8080; from elsewhere, `ssh -L 8080:127.0.0.1:8080 HOST` or a reverse proxy with a password leads there"},

@@ -83,7 +83,7 @@ func (r *Result) guestTable(b *bytes.Buffer) {
 func (r *Result) lanLines(b *bytes.Buffer) {
 	fmt.Fprintf(b, "all within %v: first %s s after the start, %s s after the first poll; to the end from %s s on\n",
 		r.Within, figure(r.Converged, "%.1f"), figure(r.Reached, "%.1f"), figure(r.Together, "%.1f"))
-	fmt.Fprintf(b, "first poll %s s after the start; first packet of the last daemon %s s after it\n",
+	fmt.Fprintf(b, "first poll %s s after the start; first packet of the last daemon %s s after the start\n",
 		figure(r.First, "%.1f"), figure(r.Came, "%.1f"))
 	if s := r.Spread; s != nil {
 		fmt.Fprintf(b, "disagreement from %v on: median %.1f µs, p95 %.1f µs, p99 %.1f µs, max %.1f µs\n",

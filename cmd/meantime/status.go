@@ -124,7 +124,7 @@ func judge(s control.Status) (text string, m mood) {
 		case slewed(s):
 			text, m = text+"; its clock is being slewed there, "+toGo(s)+words(": ", lan), max(m, oddly)
 		case s.Members < 2:
-			text = "This host is alone on its LAN: it is master, and its clock is LAN time"
+			text, m = strangers(s, "This host is alone on its LAN: it is master, and its clock is LAN time")
 		default:
 			text += words(": ", lan)
 		}
@@ -138,7 +138,8 @@ func judge(s control.Status) (text string, m mood) {
 			text = "This host is on LAN time" + bound + masterIs
 		}
 	case "listening":
-		text, m = "This host is on no LAN time yet: no master is heard", oddly
+		text, _ = strangers(s, "This host is on no LAN time yet: no master is heard")
+		m = oddly
 	case "gathering":
 		text, m = "LAN time is being founded: clocks are measured, none is moved yet", oddly
 	case "joining":
@@ -157,6 +158,18 @@ func judge(s control.Status) (text string, m mood) {
 		text, m = text+"; something else moves this clock, too: "+strings.Join(s.Interference, ", "), badly
 	}
 	return text + ".", m
+}
+
+// strangers is a verdict on a host that hears nobody of its LAN, and why that may be: there were others, with another key or group. Two
+// groups on a network may be meant.
+func strangers(s control.Status, text string) (string, mood) {
+	switch {
+	case s.Dropped["key"] > 0:
+		return text + ". Hosts with another key have been heard, and dropped: all of a LAN need the same key file (`meantime key`)", oddly
+	case s.Dropped["group"] > 0:
+		return text + ". Hosts of another group have been heard, and dropped: all of a LAN need the same `group`", well
+	}
+	return text, well
 }
 
 // masterLabel is what people call the master.

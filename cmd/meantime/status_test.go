@@ -131,6 +131,12 @@ func TestJudge(t *testing.T) {
 			s.State, s.Voters = "keeping", 5
 		}), well},
 		"This host is alone on its LAN: it is master, and its clock is LAN time.": {control.Status{State: "keeping", Members: 1, Voters: 1}, well},
+		"This host is alone on its LAN: it is master, and its clock is LAN time. Hosts with another key have been heard, and dropped: all of a LAN need " +
+			"the same key file (`meantime key`).": {control.Status{State: "keeping", Members: 1, Voters: 1, Dropped: map[string]uint64{"key": 3}}, oddly},
+		"This host is alone on its LAN: it is master, and its clock is LAN time. Hosts of another group have been heard, and dropped: all of a LAN need " +
+			"the same `group`.": {control.Status{State: "keeping", Members: 1, Voters: 1, Dropped: map[string]uint64{"group": 3}}, well},
+		"This host is on no LAN time yet: no master is heard. Hosts of another group have been heard, and dropped: all of a LAN need the same `group`.": {control.Status{
+			State: "listening", Dropped: map[string]uint64{"group": 3, "stale": 1}}, oddly},
 		"This host is being slewed to LAN time, 84h10m7s to go: all 5 members agree within 6.79µs, master is bob.": {change(func(s *control.Status) {
 			s.Voters, s.Offset = 5, -303007
 		}), oddly},

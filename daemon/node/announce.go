@@ -81,6 +81,8 @@ const (
 	burst = 16
 	// patientTo is the longest interval of which deltas wait for the next poll: a clock that has just begun to run off goes on for so long.
 	patientTo = time.Second
+	// patientParts is how many Adjusts may leave before a poll at most: it waits behind them in the queue of the interface.
+	patientParts = 2
 )
 
 // announce tells the members their deltas, each under a key that it holds: one key for all, but for a change of keys. Where there is none,
@@ -121,7 +123,8 @@ func (n *Node) announce(c conclusion) {
 // patient says whether the deltas of this round may wait for the next poll: each slave then wakes once for both. Nothing is the matter with
 // a LAN that has settled, so a delta is noise, and as good a second later (PROTOCOL.md 8.13, 8.44).
 func (l *leader) patient(n *Node) bool {
-	return l.interval <= patientTo && l.load.turns == 1 && len(l.outgoing.parts) <= burst && l.founded > foundingRounds && l.untroubled(n)
+	few := l.load.turns == 1 && len(l.outgoing.parts) <= patientParts
+	return few && l.interval <= patientTo && l.founded > foundingRounds && l.untroubled(n)
 }
 
 // cut divides the entries from first on among as many parts as they need.

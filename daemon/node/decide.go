@@ -98,9 +98,9 @@ func (n *Node) gather() {
 	if l.quiet++; l.fresh > 0 {
 		l.quiet = 0
 	}
-	wanted := quietRounds
-	if len(l.peers) == 0 {
-		wanted = loneRounds
+	wanted := loneRounds
+	if slices.ContainsFunc(l.peers, func(p *peer) bool { return p.flags&netproto.FlagDry == 0 || n.cfg.Dry }) {
+		wanted = quietRounds
 	}
 	if (l.quiet < wanted || l.missing() || l.divided(n)) && n.at.Now < l.gatherEnd {
 		return

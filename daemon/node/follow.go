@@ -145,7 +145,7 @@ func (f *follower) deadline() time.Duration {
 func (s *session) proven() bool { return s.acked > 0 || s.adjusted }
 
 // prove notes proof that came now. It may have been held back, and whoever sent it may be gone: it tells of its round, which ends when
-// the master has heard everybody, and half a grace later its Adjust is there.
+// the master has heard everybody, and half a grace later its Adjust is there. One that comes with the next Poll (8.44) proves as little.
 func (s *session) prove(now, over time.Duration) { s.heard = max(s.heard, min(now, over+grace)) }
 
 // living says whether there is proof of the master from the round before this one or later.
@@ -434,7 +434,9 @@ func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust, own netproto.Entry
 		n.drop(DropValue)
 		return
 	}
-	if h.Seq != s.seq && h.Seq != s.past.seq || h.Term < n.term || h.Term == n.term && n.obeyed != s.id && n.obeyed != 0 {
+	// Once this round's first Reply has told of a timescale, the delta of the round before must not move it: the master measures it as told.
+	stale := h.Seq != s.seq && (h.Seq != s.past.seq || s.replies > 0)
+	if stale || h.Term < n.term || h.Term == n.term && n.obeyed != s.id && n.obeyed != 0 {
 		n.drop(DropStale)
 		return
 	}

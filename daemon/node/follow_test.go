@@ -129,15 +129,13 @@ func TestSlaveObeysNothingElse(t *testing.T) {
 	b.wantDrop(DropDuplicate, good)
 	b.after(time.Second)
 	next := b.exchange(2)
-	b.wantDrop(DropDuplicate, good)
+	b.wantDrop(DropStale, good)
 	b.wantDrop(DropStale, pollOf(1, nil))
 	b.wantDrop(DropStale, adjustOf(2, next, time.Hour, func(h *netproto.Header, _ *netproto.Adjust) { h.Term = 0 }))
-	b.exchange(3)
-	b.wantDrop(DropStale, good)
 }
 
-// A Poll may overtake the Adjust of the round before, which is taken all the same: once, and for its own round only. The Reply that is due to
-// the Poll goes out.
+// A Poll may overtake the Adjust of the round before, which is taken all the same: once, for its own round only, and until the Poll is
+// answered, which goes out when it is due. A sleep ends it.
 func TestAPollMayOvertakeAnAdjust(t *testing.T) {
 	b := newBench(t, RoleSlave, nil)
 	seated := func(_ *netproto.Header, a *netproto.Adjust) { a.Entries[0].Slot = 1 }
@@ -162,6 +160,17 @@ func TestAPollMayOvertakeAnAdjust(t *testing.T) {
 	if s := b.node.follow.master; s.slot != 1 || s.adjusted {
 		t.Errorf("slot %d, this round adjusted: %v", s.slot, s.adjusted)
 	}
+	nonce = b.exchange(4)
+	b.after(time.Second)
+	b.packet(masterAddr, pollOf(5, nil))
+	b.after(100 * time.Millisecond)
+	b.give(Tick{})
+	b.wantDrop(DropStale, adjustOf(4, nonce, 0, nil)) // it has replied
+	nonce = b.exchange(6)
+	b.after(time.Second)
+	b.packet(masterAddr, pollOf(7, func(_ *netproto.Header, p *netproto.Poll) { p.Slots = 2 }))
+	b.give(Suspended{For: time.Hour})
+	b.wantDrop(DropStale, adjustOf(6, nonce, 0, nil))
 }
 
 // PROTOCOL.md 8.11: a Poll alone, however often, makes nobody master and renews nothing.
