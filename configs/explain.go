@@ -109,9 +109,14 @@ func instead(key string) string {
 		}
 	}
 	names := known(prefix)
-	best, least := "", min(3, 1+len(name)/3) // a word of three letters has too many neighbours
+	best, least := "", 2*min(3, 1+len(name)/3) // a word of three letters has too many neighbours
+	written := normal(name)
 	for _, candidate := range names {
-		if d := distance(normal(name), normal(candidate)); d < least {
+		d := 2 * distance(written, normal(candidate))
+		if !strings.HasPrefix(candidate, written[:min(1, len(written))]) { // the first letter is seldom the wrong one
+			d++
+		}
+		if d < least {
 			best, least = candidate, d
 		}
 	}

@@ -36,6 +36,8 @@ func TestParseProblems(t *testing.T) {
 
 		// keys
 		{"unknown key, near", "grup: x", `f:1: "grup": there is no such setting; write group`},
+		{"unknown key, nearer by its first letter", "pole: 1s", `f:1: "pole": there is no such setting; write poll`},
+		{"unknown key, no letters", "-: 1s", `f:1: "-": there is no such setting; write one of ` + strings.Join(known(""), ", ")},
 		{"unknown key, dashes", "\nMax-Slew: 5ppm", `f:2: "Max-Slew": there is no such setting; write max_slew`},
 		{"unknown key, far", "log: {colour: red}", `f:1: "log.colour": there is no such setting; write one of level, format`},
 		{"unknown key, wrong level", "level: info", `f:1: "level": there is no such setting; write log: and, indented below it, level`},
