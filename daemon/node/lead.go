@@ -26,10 +26,10 @@ const (
 	leastWindow = 100 * time.Millisecond
 	// grace is how long after the window replies are still waited for: the last slot's exchange and a sleepy slave.
 	grace = 100 * time.Millisecond
-	// quietRounds without a new face end the gathering before FoundWait does: hosts that start together may miss one. A master that is still
-	// alone has loneRounds: LAN time would be its own clock (DESIGN.md, "The mean").
-	quietRounds = 2
-	loneRounds  = 3
+	// quietRounds without a new face end the gathering before FoundWait does; sharpRounds where everybody was measured within coarse
+	// (DESIGN.md, "The mean").
+	quietRounds = 3
+	sharpRounds = 2
 )
 
 const (

@@ -151,7 +151,7 @@ func TestFoundingOfRecord(t *testing.T) {
 	}
 }
 
-// Gathering lasts two rounds without a new face, three for who is alone, and FoundWait at most; nothing is moved meanwhile.
+// Gathering lasts three rounds without a new face, or two that measure well, and FoundWait at most; nothing is moved meanwhile.
 func TestGathering(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
@@ -172,14 +172,16 @@ func TestGathering(t *testing.T) {
 	}
 }
 
-func TestWhoIsAloneGathersLonger(t *testing.T) {
+func TestGatheringEndsSoonerWhereAllIsSharp(t *testing.T) {
+	blurred := following(2, 3)
+	blurred[1].stretch = 4 * time.Millisecond
 	for _, c := range []struct {
 		others []*fake
 		rounds int // until the founding; with a first one that brings the others
-	}{{nil, loneRounds}, {following(2, 3), 1 + quietRounds}} {
+	}{{nil, quietRounds}, {following(2, 3), 1 + sharpRounds}, {blurred, 1 + quietRounds}} {
 		b, rounds := newBench(t, RoleMaster, nil), 0
 		for b.node.Status().State == StateGathering || rounds == 0 {
-			if b.round(c.others...); rounds > loneRounds {
+			if b.round(c.others...); rounds > 1+quietRounds {
 				break
 			}
 			rounds++
@@ -467,7 +469,7 @@ func TestAWideLiarOfThree(t *testing.T) {
 func TestFoundingWaitsForWhoWasNotHeard(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3)
-	for range quietRounds {
+	for range sharpRounds {
 		b.round(f...)
 	}
 	b.round(f[0]) // quiet rounds enough, but 3 is not heard in the last
@@ -485,7 +487,7 @@ func TestFoundingWaitsForWhoWasNotHeard(t *testing.T) {
 func TestFoundingWaitsForABetterMeasurement(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3)
-	for range quietRounds {
+	for range sharpRounds {
 		b.round(f...)
 	}
 	f[1].stretch = 40 * time.Millisecond
