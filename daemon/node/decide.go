@@ -98,11 +98,7 @@ func (n *Node) gather() {
 	if l.quiet++; l.fresh > 0 {
 		l.quiet = 0
 	}
-	wanted := quietRounds
-	if l.sharp(n) {
-		wanted = sharpRounds
-	}
-	if (l.quiet < wanted || l.missing() || l.divided(n)) && n.at.Now < l.gatherEnd {
+	if (l.quiet < quietRounds || l.missing() || l.divided(n)) && n.at.Now < l.gatherEnd {
 		return
 	}
 	l.phase = netproto.PhaseKeeping
@@ -113,18 +109,6 @@ func (n *Node) gather() {
 	}
 	l.lineage = n.random()
 	n.found()
-}
-
-// sharp says whether others are here, whose clocks count, and everybody was measured within coarse this round. A master that is alone would
-// make its own clock LAN time, and hosts that are still busy with their start measure badly for some rounds more.
-func (l *leader) sharp(n *Node) (others bool) {
-	for _, p := range l.peers {
-		if s, ok := p.filter.Best(); !ok || s.Bound > coarse {
-			return false
-		}
-		others = others || p.flags&netproto.FlagDry == 0 || n.cfg.Dry
-	}
-	return others
 }
 
 // missing says whether a member that is known was not measured this round, or far worse than before, as where its host had other things to

@@ -26,10 +26,8 @@ const (
 	leastWindow = 100 * time.Millisecond
 	// grace is how long after the window replies are still waited for: the last slot's exchange and a sleepy slave.
 	grace = 100 * time.Millisecond
-	// quietRounds without a new face end the gathering before FoundWait does; sharpRounds where everybody was measured within coarse
-	// (DESIGN.md, "The mean").
+	// quietRounds without a new face end the gathering before FoundWait does (DESIGN.md, "The mean").
 	quietRounds = 3
-	sharpRounds = 2
 )
 
 const (

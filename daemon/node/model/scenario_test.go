@@ -76,8 +76,6 @@ var scenarios = []scenario{
 	{
 		name: "two masters of one term, of which one stops", role: twoAndOne, attack: 300 * ms, most: 3,
 		play: func(x *explorer, w *world) {
-			x.parted = func(flight) bool { return true } // in the first round: B founds after A
-			x.run(w, 500*ms)
 			x.parted = func(f flight) bool { return f.from == 0 || f.to == 0 } // until A has founded alone
 			x.run(w, 2500*ms)
 			x.parted = func(f flight) bool {
