@@ -79,10 +79,6 @@ const (
 	// burst is how many Adjusts leave at once: a socket of Linux that nobody has enlarged (212,992 bytes) takes 90 of them, each of which
 	// counts there for the 2,304 bytes of its buffers, before it throws any away.
 	burst = 16
-	// patientTo is the longest interval of which deltas wait for the next poll: a clock that has just begun to run off goes on for so long.
-	patientTo = time.Second
-	// patientParts is how many Adjusts may leave before a poll at most: it waits behind them in the queue of the interface.
-	patientParts = 2
 )
 
 // announce tells the members their deltas, each under a key that it holds: one key for all, but for a change of keys. Where there is none,
@@ -113,18 +109,7 @@ func (n *Node) announce(c conclusion) {
 	}
 	bursts := (len(o.parts) + burst - 1) / burst
 	o.pause = max(0, end-n.at.Now) * 3 / 4 / time.Duration(max(1, bursts))
-	if l.patient(n) {
-		o.at = never // the next poll takes them along
-		return
-	}
 	n.sendAdjusts()
-}
-
-// patient says whether the deltas of this round may wait for the next poll: each slave then wakes once for both. Nothing is the matter with
-// a LAN that has settled, so a delta is noise, and as good a second later (PROTOCOL.md 8.13, 8.44).
-func (l *leader) patient(n *Node) bool {
-	few := l.load.turns == 1 && len(l.outgoing.parts) <= patientParts
-	return few && l.interval <= patientTo && l.founded > foundingRounds && l.untroubled(n)
 }
 
 // cut divides the entries from first on among as many parts as they need.
@@ -168,11 +153,10 @@ func (n *Node) flushAdjusts() {
 	}
 }
 
-// seat gives each member a slot, which it learns with its entry: its place in the table, so that a lost reply moves nobody. The first slot
-// is nobody's: with the poll comes what all have to do at once, which may be on processors that they share.
+// seat gives each member a slot, which it learns with its entry: its place in the table, so that a lost reply moves nobody.
 func (l *leader) seat() {
 	for i, p := range l.peers {
-		p.place = uint16(i + 1)
+		p.place = uint16(i)
 	}
 }
 

@@ -15,10 +15,6 @@ const (
 	// names (second_overflow in kernel/time/ntp.c), whatever its clock is kept by: told again right after it, it names the real one
 	// nearly all of the time. It sees a turn at its next tick, which is 10 ms later on a kernel of 100 Hz.
 	turnLag = 20 * time.Millisecond
-	// turnWait is for how long after that it waits where the last deltas came in that time: in a calm LAN the next ones do as well
-	// (beatAt), and the node is woken once for both. A phase that is ordered is slewed from the second's next turn on in any case (Linux);
-	// what that costs is 500 µs on top of the largest error for a tenth of each second.
-	turnWait = 200 * time.Millisecond
 	// turnSpread keeps the hosts of a LAN, whose seconds turn together, from doing it all at once: they may share processors.
 	turnSpread = 64
 	// firstStep is the phase above which a first synchronisation that may step does: below it, slewing at the default
@@ -173,9 +169,7 @@ func (n *Node) settle(alone bool) {
 		n.step(gap, "clock stepped")
 	}
 	n.mayStep = n.mayStep && alone
-	if n.steer(); n.steers() {
-		n.steerAt = n.at.Now + n.untilTurn(!alone)
-	}
+	n.steer()
 	n.remember()
 }
 
@@ -267,7 +261,7 @@ func (n *Node) steer() {
 		n.steerAt = never
 		return
 	}
-	n.steerAt = n.at.Now + n.untilTurn(false)
+	n.steerAt = n.at.Now + n.untilTurn()
 	frequency, phase := n.steering()
 	pace, due := n.pacing(phase)
 	n.alarm(n.gap())
@@ -298,17 +292,14 @@ func (n *Node) steering() (frequency float64, phase int64) {
 	return n.servo.Steer(n.at.Raw, n.clock.wall(n.at.Raw))
 }
 
-// untilTurn is how long it is until the clock is to be told again: its second has turned then. Deltas that have just come in the time that
-// is waited for them are expected there again.
-func (n *Node) untilTurn(deltas bool) time.Duration {
-	since := (time.Duration(n.clock.wall(n.at.Raw)) - turnLag) % steerEvery
+// untilTurn is how long it is until the clock's second has turned.
+func (n *Node) untilTurn() time.Duration {
+	lag := turnLag + time.Duration(n.cfg.ID%turnSpread)*time.Millisecond
+	since := (time.Duration(n.clock.wall(n.at.Raw)) - lag) % steerEvery
 	if since < 0 { // before 1970
 		since += steerEvery
 	}
-	if deltas && since < turnWait {
-		return steerEvery - since + turnWait
-	}
-	return steerEvery - since + time.Duration(n.cfg.ID%turnSpread)*time.Millisecond
+	return steerEvery - since
 }
 
 // itself says whether this node's timescale is LAN time, because nobody else was ever measured.

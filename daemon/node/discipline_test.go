@@ -256,30 +256,3 @@ func TestSteersAfterTheTurn(t *testing.T) {
 		}
 	}
 }
-
-// Where the deltas come soon after the turn, steering waits for them, and is woken by itself where they do not come: once.
-func TestSteeringWaitsForDeltas(t *testing.T) {
-	b := newBench(t, RoleSlave, nil)
-	took := func(seq uint32, phase time.Duration) {
-		nonce := b.exchange(seq)
-		b.after((phase - b.now%time.Second + time.Second) % time.Second)
-		b.packet(masterAddr, adjustOf(seq, nonce, 0, nil))
-	}
-	next := func() time.Duration {
-		for b.now = b.node.Deadline(); count[*Steer](b.give(Tick{})) == 0; b.now = b.node.Deadline() {
-		}
-		return b.now % time.Second
-	}
-	for seq, c := range []struct{ deltas, wants time.Duration }{
-		{100 * time.Millisecond, turnLag + turnWait}, {turnLag + turnWait/2, turnLag + turnWait},
-		{500 * time.Millisecond, turnLag + 2*time.Millisecond}, {turnLag / 2, turnLag + 2*time.Millisecond}, // this node's id is 2
-	} {
-		took(uint32(seq+1), c.deltas)
-		if at := next(); (at - c.wants).Abs() > time.Millisecond {
-			t.Errorf("deltas %v after the turn: steered %v after one, want %v", c.deltas, at, c.wants)
-		}
-		if at := next(); (at - turnLag - 2*time.Millisecond).Abs() > time.Millisecond {
-			t.Errorf("deltas %v after the turn, and then none: steered %v after one", c.deltas, at)
-		}
-	}
-}

@@ -87,31 +87,11 @@ type session struct {
 	replies  int   // of this round, sent so far
 	acked    int   // how many of them stand up to the last that was answered
 	adjusted bool  // this round's Adjust has been taken
-	past     past  // the round before
 	epoch    int64 // raw: sending of the first reply, as it was known then
 	earlier  netproto.Earlier
 	then     sending // the exchange that earlier tells of
 	t6then   int64   // raw
 	patience time.Duration
-}
-
-// past is what is kept of a round when the next one's Poll has come: that may have overtaken its Adjust.
-type past struct {
-	seq      uint32
-	nonces   [maxRepeats]netproto.Nonce
-	replies  int
-	epoch    int64 // raw: what its delta refers to
-	over     time.Duration
-	adjusted bool
-}
-
-// passed is what is kept of the present round.
-func (s *session) passed() past {
-	p := past{seq: s.seq, replies: s.replies, epoch: s.measured(), over: s.over, adjusted: s.adjusted}
-	for i, r := range s.sent[:s.replies] {
-		p.nonces[i] = r.nonce
-	}
-	return p
 }
 
 // sending is one reply as it left.
@@ -145,8 +125,8 @@ func (f *follower) deadline() time.Duration {
 func (s *session) proven() bool { return s.acked > 0 || s.adjusted }
 
 // prove notes proof that came now. It may have been held back, and whoever sent it may be gone: it tells of its round, which ends when
-// the master has heard everybody, and half a grace later its Adjust is there. One that comes with the next Poll (8.44) proves as little.
-func (s *session) prove(now, over time.Duration) { s.heard = max(s.heard, min(now, over+grace)) }
+// the master has heard everybody, and half a grace later its Adjust is there.
+func (s *session) prove(now time.Duration) { s.heard = max(s.heard, min(now, s.over+grace)) }
 
 // living says whether there is proof of the master from the round before this one or later.
 func (s *session) living(now time.Duration) bool { return now < s.heard+s.interval+s.interval/2 }
@@ -207,7 +187,6 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 	if !s.verified {
 		s.interval = interval // of use to nobody but whoever is obeyed later
 	}
-	s.past = s.passed()
 	s.seq, s.key, s.poll, s.t2, s.kernel = h.Seq, h.KeyID, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
 	s.replies, s.acked, s.adjusted, s.last = 0, 0, false, false
 	s.turn = netproto.Turn(poll.Turns, s.slot, h.Seq)
@@ -389,7 +368,7 @@ func (n *Node) answers(h netproto.Header, echo netproto.Nonce) (s *session, whic
 // proved notes that a master answered a nonce of ours, and decides whether to obey it.
 func (n *Node) proved(s *session) {
 	s.verified, s.interval = true, s.offered
-	s.prove(n.at.Now, s.over)
+	s.prove(n.at.Now)
 	if !s.living(n.at.Now) {
 		return
 	}
@@ -434,9 +413,7 @@ func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust, own netproto.Entry
 		n.drop(DropValue)
 		return
 	}
-	// Once this round's first Reply has told of a timescale, the delta of the round before must not move it: the master measures it as told.
-	stale := h.Seq != s.seq && (h.Seq != s.past.seq || s.replies > 0)
-	if stale || h.Term < n.term || h.Term == n.term && n.obeyed != s.id && n.obeyed != 0 {
+	if h.Seq != s.seq || h.Term < n.term || h.Term == n.term && n.obeyed != s.id && n.obeyed != 0 {
 		n.drop(DropStale)
 		return
 	}
@@ -446,12 +423,11 @@ func (n *Node) onAdjust(h netproto.Header, a netproto.Adjust, own netproto.Entry
 }
 
 func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netproto.Entry) {
-	epoch, over, adjusted := s.round(h.Seq, e.Nonce)
-	if adjusted == nil {
+	if s.shown(e.Nonce) < 0 {
 		n.drop(DropUnasked)
 		return
 	}
-	if *adjusted {
+	if s.adjusted {
 		n.drop(DropDuplicate)
 		return
 	}
@@ -465,11 +441,8 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	}
 	n.refused = false
 	n.seen.Adjusts++
-	*adjusted, s.slot = true, e.Slot
-	if h.Seq == s.seq {
-		s.due = never
-	}
-	s.prove(n.at.Now, over)
+	s.adjusted, s.slot, s.due = true, e.Slot, never
+	s.prove(n.at.Now)
 	n.obey(h.Term, s.id)
 	n.key = h.KeyID
 	if s.living(n.at.Now) {
@@ -480,6 +453,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	if a.Phase != netproto.PhaseKeeping {
 		return
 	}
+	epoch := s.measured()
 	n.learn(a.Move, h.Lineage)
 	if ours := h.Lineage == n.lineage || n.behind(h.Lineage); n.order.known && epoch < n.order.raw && ours {
 		return // it may have been measured before LAN time was set, or after
@@ -488,18 +462,6 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 		raw: epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
 		rotation: rotation{a.Rotation, s.id, s.start, h.Term}, founding: e.Standing == netproto.StandingFounder, pace: a.Pace,
 	})
-}
-
-// round is what a delta of a round refers to, when that was over, and whether it has been taken: nil if none of the round's Replies
-// holds the nonce.
-func (s *session) round(seq uint32, shown netproto.Nonce) (epoch int64, over time.Duration, adjusted *bool) {
-	switch {
-	case seq == s.seq && s.shown(shown) >= 0:
-		return s.measured(), s.over, &s.adjusted
-	case seq == s.past.seq && slices.Contains(s.past.nonces[:s.past.replies], shown):
-		return s.past.epoch, s.past.over, &s.past.adjusted
-	}
-	return 0, 0, nil
 }
 
 // measured is the raw reading that the round's delta refers to. One reply alone is measured by when the poll came and when it went out, and

@@ -134,45 +134,6 @@ func TestSlaveObeysNothingElse(t *testing.T) {
 	b.wantDrop(DropStale, adjustOf(2, next, time.Hour, func(h *netproto.Header, _ *netproto.Adjust) { h.Term = 0 }))
 }
 
-// A Poll may overtake the Adjust of the round before, which is taken all the same: once, for its own round only, and until the Poll is
-// answered, which goes out when it is due. A sleep ends it.
-func TestAPollMayOvertakeAnAdjust(t *testing.T) {
-	b := newBench(t, RoleSlave, nil)
-	seated := func(_ *netproto.Header, a *netproto.Adjust) { a.Entries[0].Slot = 1 }
-	b.packet(masterAddr, adjustOf(1, b.exchange(1), 0, seated))
-	b.after(time.Second)
-	nonce := b.exchange(2)
-	b.after(time.Second)
-	if _, rs := replies(t, b.packet(masterAddr, pollOf(3, func(_ *netproto.Header, p *netproto.Poll) { p.Slots = 2 }))); len(rs) != 0 {
-		t.Fatal("does not wait for its slot")
-	}
-	b.wantDrop(DropUnasked, adjustOf(2, nonce+1, 0, nil))
-	b.wantDrop(DropUnasked, adjustOf(3, nonce, 0, nil))
-	late := adjustOf(2, nonce, time.Microsecond, seated)
-	was := b.node.Status().Traffic.Adjusts
-	if b.packet(masterAddr, late); b.node.Status().Traffic.Adjusts != was+1 {
-		t.Error("a late Adjust is not taken")
-	}
-	b.wantDrop(DropDuplicate, late)
-	if _, rs := replies(t, b.after(60*time.Millisecond)); len(rs) == 0 || rs[0].Repeat != 0 {
-		t.Errorf("replies to the Poll: %+v", rs)
-	}
-	if s := b.node.follow.master; s.slot != 1 || s.adjusted {
-		t.Errorf("slot %d, this round adjusted: %v", s.slot, s.adjusted)
-	}
-	nonce = b.exchange(4)
-	b.after(time.Second)
-	b.packet(masterAddr, pollOf(5, nil))
-	b.after(100 * time.Millisecond)
-	b.give(Tick{})
-	b.wantDrop(DropStale, adjustOf(4, nonce, 0, nil)) // it has replied
-	nonce = b.exchange(6)
-	b.after(time.Second)
-	b.packet(masterAddr, pollOf(7, func(_ *netproto.Header, p *netproto.Poll) { p.Slots = 2 }))
-	b.give(Suspended{For: time.Hour})
-	b.wantDrop(DropStale, adjustOf(6, nonce, 0, nil))
-}
-
 // PROTOCOL.md 8.11: a Poll alone, however often, makes nobody master and renews nothing.
 func TestPollsAloneAreHearsay(t *testing.T) {
 	b := newBench(t, RoleSlave, nil)

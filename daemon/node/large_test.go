@@ -81,7 +81,7 @@ func TestAMasterAcksInTurns(t *testing.T) {
 	}
 	b.round(f[0], f[1], f[6])
 	for i, m := range f {
-		if int(m.slot) != i+1 {
+		if int(m.slot) != i {
 			t.Errorf("member %d has slot %d after a round in which others were not heard", i, m.slot)
 		}
 	}

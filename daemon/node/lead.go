@@ -26,7 +26,7 @@ const (
 	leastWindow = 100 * time.Millisecond
 	// grace is how long after the window replies are still waited for: the last slot's exchange and a sleepy slave.
 	grace = 100 * time.Millisecond
-	// quietRounds without a new face end the gathering before FoundWait does (DESIGN.md, "The mean").
+	// quietRounds without a new face end the gathering before FoundWait does.
 	quietRounds = 3
 )
 
@@ -144,9 +144,6 @@ func (n *Node) poll() {
 		}
 	}
 	l.schedule(n.at.Now)
-	if l.outgoing.next < len(l.outgoing.parts) {
-		l.pollAt += n.toBeat(l.pollAt, l.interval)
-	}
 	if !n.tellable() {
 		return
 	}
@@ -186,29 +183,6 @@ func (l *leader) schedule(now time.Duration) {
 	if l.pollAt += l.interval; l.pollAt < now+l.interval-l.interval/16 {
 		l.pollAt = now + l.interval
 	}
-}
-
-const (
-	// beatAt is when in the clock's second a calm LAN is polled: after the latest of its nodes would tell its kernel the largest error, so
-	// that it does it with the poll, and is woken once for both.
-	beatAt = 100 * time.Millisecond
-	// beatShare is the part (its inverse) of an interval that a poll is moved by at most on its way there.
-	beatShare = 32
-)
-
-// toBeat is by how much to move the poll that is due at a time (as Moment.Now) of whole seconds towards the LAN's beat.
-func (n *Node) toBeat(at, interval time.Duration) time.Duration {
-	if interval%steerEvery != 0 {
-		return 0
-	}
-	late := (time.Duration(n.clock.wall(n.at.Raw)) + at - n.at.Now - beatAt) % steerEvery
-	switch {
-	case late > steerEvery/2:
-		late -= steerEvery
-	case late < -steerEvery/2:
-		late += steerEvery
-	}
-	return max(-interval/beatShare, min(-late, interval/beatShare))
 }
 
 // micros is a duration in µs as it goes on the wire; configuration keeps it in range.

@@ -2,7 +2,6 @@ package node
 
 import (
 	"net/netip"
-	"slices"
 	"testing"
 	"time"
 
@@ -449,10 +448,10 @@ func TestAWideLiarOfThree(t *testing.T) {
 func TestFoundingWaitsForWhoWasNotHeard(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3)
-	for range quietRounds {
+	for range 3 {
 		b.round(f...)
 	}
-	b.round(f[0]) // quiet rounds enough, but 3 is not heard in the last
+	b.round(f[0]) // three quiet rounds, but 3 is not heard in the last
 	if s := b.node.Status(); s.State != StateGathering {
 		t.Fatalf("%s in a round without node 3", s.State)
 	}
@@ -467,7 +466,7 @@ func TestFoundingWaitsForWhoWasNotHeard(t *testing.T) {
 func TestFoundingWaitsForABetterMeasurement(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3)
-	for range quietRounds {
+	for range 3 {
 		b.round(f...)
 	}
 	f[1].stretch = 40 * time.Millisecond
@@ -488,49 +487,5 @@ func TestFoundingWaitsForABetterMeasurement(t *testing.T) {
 	}
 	if s := far.node.Status(); s.State != StateKeeping {
 		t.Errorf("%s, although node 3 is never measured better", s.State)
-	}
-}
-
-// In a LAN that has settled the deltas wait for the next poll, which comes when in the clock's second everybody has something to do anyway;
-// as soon as anything is the matter they leave at once.
-func TestDeltasOfACalmLANComeWithThePoll(t *testing.T) {
-	b := newBench(t, RoleMaster, nil)
-	f := following(2, 3)
-	b.founded(f...)
-	for _, p := range f {
-		p.flags |= netproto.FlagVoter
-	}
-	for range foundingRounds {
-		b.round(f...)
-	}
-	for range 2 * beatShare { // waited for
-		if _, as := adjusts(t, b.round(f...)); len(as) != 0 {
-			t.Fatalf("%d Adjusts at the end of a round", len(as))
-		}
-	}
-	_, effects := b.upTo(netproto.KindPoll, 2*time.Second)
-	var order []netproto.Kind
-	for _, s := range of[*Send](effects) {
-		h, _, err := netproto.Inspect(s.Data)
-		if err != nil {
-			t.Fatal(err)
-		}
-		order = append(order, h.Kind)
-		b.give(&Sent{Token: s.Token, Iface: 1, Stamp: wallStart + int64(b.now), Kernel: true})
-	}
-	if want := []netproto.Kind{netproto.KindAdjust, netproto.KindPoll}; !slices.Equal(order, want) {
-		t.Errorf("sent %v with the poll, want %v", order, want)
-	}
-	hs, ps := polls(t, effects)
-	if at := time.Duration(wallStart+int64(b.now)) % time.Second; at < beatAt-time.Millisecond || at > beatAt+time.Millisecond {
-		t.Errorf("polled %v after the second's turn, want %v", at, beatAt)
-	}
-	f[1].jumped = true // says so
-	polled := b.now
-	for _, p := range f {
-		b.answer(p, hs[0].Seq, ps[0].Nonce, polled, nil)
-	}
-	if _, as := adjusts(t, b.after(b.node.lead.closeAt-b.now)); len(as) != 1 {
-		t.Errorf("%d Adjusts at the end of a round in which a clock jumped", len(as))
 	}
 }

@@ -167,7 +167,7 @@ func (n *Node) startled() {
 		return
 	}
 	for _, s := range n.follow.sessions {
-		s.due, s.replies, s.acked, s.past = never, 0, 0, past{}
+		s.due, s.replies, s.acked = never, 0, 0
 	}
 }
 

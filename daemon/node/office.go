@@ -222,7 +222,6 @@ func (n *Node) resign(successor netproto.ID) {
 	if n.lead == nil || !n.tellable() {
 		return
 	}
-	n.flushAdjusts() // the own clock has taken its part already
 	r := netproto.Resign{Successor: successor}
 	n.seen.Elections++
 	n.sendAll(r.Append(n.paper(), n.header(n.electionSeq(), n.lead.term)))

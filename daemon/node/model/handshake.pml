@@ -42,17 +42,13 @@
 #endif
 #ifdef NO_ADJUST_NONCE
 #define ADJUST_SHOWS    true
-#define PAST_SHOWS      true
 #else
 #define ADJUST_SHOWS    (k > since[S(me, m)])
-#define PAST_SHOWS      (k > sincePast[S(me, m)] && k <= since[S(me, m)])
 #endif
 #ifdef NO_ONCE
 #define FIRST           true
-#define FIRST_PAST      true
 #else
 #define FIRST           (!adjusted[S(me, m)])
-#define FIRST_PAST      (!adjustedPast[S(me, m)])
 #endif
 #ifdef NO_FENCE
 #define FENCE           true
@@ -90,13 +86,10 @@ Node node[N];
 byte seen[N * N];               /* sessions: the last round of each master that was polled by */
 byte since[N * N];              /* and how many Replies went before: their nonces are not outstanding any more */
 bit  seenLife[N * N], adjusted[N * N];
-byte past[N * N], sincePast[N * N]; /* the same of the round before, until the one that runs is answered; 0: none */
-bit  adjustedPast[N * N];
 byte faults;
 
 /* What only the referee knows. */
 bit  lived[N * N];              /* the master lived when this node took its last Poll */
-bit  livedPast[N * N];          /* and the one before */
 byte under[N * (TERMS + 1)];    /* whom a node, in this life, obeyed under a term: 0 nobody, else 1 + id */
 
 byte i, m, r, s, k, q, j;
@@ -106,8 +99,7 @@ inline forgetSessions(n) {
 	node[n].proof = 0; node[n].asking = 0; node[n].follows = NOBODY;
 	m = 0;
 	do
-	:: m < N -> seen[S(n, m)] = 0; since[S(n, m)] = 0; seenLife[S(n, m)] = 0; adjusted[S(n, m)] = 0; lived[S(n, m)] = 0;
-		past[S(n, m)] = 0; sincePast[S(n, m)] = 0; adjustedPast[S(n, m)] = 0; livedPast[S(n, m)] = 0; m++
+	:: m < N -> seen[S(n, m)] = 0; since[S(n, m)] = 0; seenLife[S(n, m)] = 0; adjusted[S(n, m)] = 0; lived[S(n, m)] = 0; m++
 	:: else -> m = 0; break
 	od
 }
@@ -176,8 +168,6 @@ proctype member(byte me) {
 		select(m : 0 .. N - 1); select(r : 1 .. POLLS);
 		if
 		:: m != me && r <= polls[m] && (seen[S(me, m)] < r || seenLife[S(me, m)] != round[R(m, r)].life) ->
-			past[S(me, m)] = (seenLife[S(me, m)] == round[R(m, r)].life -> seen[S(me, m)] : 0);
-			sincePast[S(me, m)] = since[S(me, m)]; adjustedPast[S(me, m)] = adjusted[S(me, m)]; livedPast[S(me, m)] = lived[S(me, m)];
 			seen[S(me, m)] = r; seenLife[S(me, m)] = round[R(m, r)].life; adjusted[S(me, m)] = 0; since[S(me, m)] = replies[me];
 			lived[S(me, m)] = node[m].up && node[m].life == round[R(m, r)].life
 		:: else
@@ -187,7 +177,7 @@ proctype member(byte me) {
 		select(m : 0 .. N - 1);
 		if
 		:: seen[S(me, m)] ->
-			replies[me]++; k = K(me, replies[me]); past[S(me, m)] = 0;
+			replies[me]++; k = K(me, replies[me]);
 			reply[k].master = m; reply[k].round = seen[S(me, m)]; reply[k].life = node[me].life;
 			reply[k].term = node[me].term; reply[k].obeys = node[me].follows
 		:: else
@@ -234,21 +224,6 @@ proctype member(byte me) {
 			assert(reply[K(me, k)].life == node[me].life && reply[K(me, k)].master == m && reply[K(me, k)].round == r);
 			assert(lived[S(me, m)] && !adjusted[S(me, m)]);
 			adjusted[S(me, m)] = 1; node[me].proof = 1; node[me].asking = 0;
-			obey(me, m, round[R(m, r)].term)
-		:: else
-		fi; m = 0; r = 0; k = 0 }
-	/* 8.12: or of the round before, as long as the one that runs is not answered */
-	:: atomic { node[me].up && !node[me].office && node[me].follows != NOBODY ->
-		m = node[me].follows; r = past[S(me, m)]; k = 0;
-		if
-		:: r && round[R(m, r)].closed -> k = round[R(m, r)].entry[me]
-		:: else
-		fi;
-		if
-		:: k && PAST_SHOWS && FIRST_PAST && FENCE ->
-			assert(reply[K(me, k)].life == node[me].life && reply[K(me, k)].master == m && reply[K(me, k)].round == r);
-			assert(livedPast[S(me, m)] && !adjustedPast[S(me, m)]);
-			adjustedPast[S(me, m)] = 1; node[me].proof = 1; node[me].asking = 0;
 			obey(me, m, round[R(m, r)].term)
 		:: else
 		fi; m = 0; r = 0; k = 0 }

@@ -25,15 +25,15 @@ var mutants = []mutant{
 	},
 	{
 		"an Adjust shows a nonce of the round (8.12)", "follow.go",
-		"case seq == s.seq && s.shown(shown) >= 0:", "case seq == s.seq:", "a newcomer's restart within a round", "rounds 0 -> 1",
+		"if s.shown(e.Nonce) < 0 {", "if false {", "a newcomer's restart within a round", "rounds 0 -> 1",
 	},
 	{
 		"a round's Adjust is taken once (8.12)", "follow.go",
-		"if *adjusted {", "if false {", "a founding", "rounds",
+		"if s.adjusted {", "if false {", "a founding", "rounds",
 	},
 	{
 		"proof that was held back is of its round (9.5)", "follow.go",
-		"min(now, over+grace)", "now", "its master's death", "takes its master for living",
+		"min(now, s.over+grace)", "now", "its master's death", "takes its master for living",
 	},
 	{
 		"a Reply shows the nonce of the Poll (section 4)", "lead.go",
