@@ -148,6 +148,20 @@ func (c *cloud) fit(known prior) fit {
 	return f
 }
 
+// height is what to add (ns) to the newest point's time where the slope is that of the prior: the weighted mean of what the points say,
+// each of which is the less sure the longer ago it was. It is known to ± bound (ns), three standard deviations of the slope counted.
+func (c *cloud) height(known prior, points []point) (height, bound float64) {
+	sum := 0.0
+	for i := range c.n {
+		wander := known.err * -c.x[i]
+		w := 1 / (1/c.w[i] + wander*wander)
+		sum += w
+		height += w * (c.y[i] - known.rate*c.x[i])
+		bound += w * (float64(points[i].bound) + min(3*known.err, freeSkew)*-c.x[i])
+	}
+	return height / sum, bound / sum
+}
+
 // bound is how far (ns) the line may lie from LAN time because of unequal legs: by what the quietest exchange took, and by what it would
 // stand too high or too low had all that the others took longer been spent on the same leg. On a steady network that is little. A delay
 // that comes or goes, and is no wait in a queue, is felt as the line feels it.

@@ -126,7 +126,7 @@ func (s *Servo) Bound(raw int64) int64 {
 }
 
 // Correct takes a round's delta (ns to add to the timescale as it stood at raw, known to ± bound ns) as a point of the fit
-// and moves the line onto the new fit. Until the slope is known only the height is moved.
+// and moves the line onto the new fit. Until the slope is known only the height is moved, by what all points say of it.
 func (s *Servo) Correct(raw, delta, bound int64) {
 	s.line = s.line.moved(raw)
 	p := point{raw: raw, time: s.line.Time + delta, bound: max(0, bound)}
@@ -143,6 +143,8 @@ func (s *Servo) Correct(raw, delta, bound int64) {
 	if s.line.Time = p.time; s.refit() {
 		s.line.Time += int64(math.Round(s.fit.height))
 		s.line.Rate = clampRate(s.fit.rate)
+	} else {
+		s.rest()
 	}
 	s.moved += s.line.Time - before
 }
@@ -177,6 +179,17 @@ func (s *Servo) refit() bool {
 	return true
 }
 
+// rest puts the line, whose slope is not to be believed yet, to the height that its points have with the slope known before. They count by
+// how long they waited and by how long ago they were, so the newest decides, unless it is far worse than the ones before it.
+func (s *Servo) rest() {
+	c := &s.cloud
+	c.load(s.points)
+	c.assume()
+	height, bound := c.height(s.known, s.points)
+	s.line.Time += int64(math.Round(height))
+	s.bound = int64(math.Round(bound))
+}
+
 // forget drops the oldest points.
 func (s *Servo) forget(count int) {
 	kept := copy(s.points, s.points[count:])
@@ -184,21 +197,33 @@ func (s *Servo) forget(count int) {
 	s.known.err = freeSkew // what was known before them is older still
 }
 
-// Jump moves the timescale by delta (ns) and drops its points: LAN time is elsewhere than they said. The slope stays,
+// Jump moves the timescale by delta (ns, known to ± bound ns) and drops its points: LAN time is elsewhere than they said. The slope stays,
 // since the oscillator is the same.
 func (s *Servo) Jump(raw, delta, bound int64) {
+	s.drop(raw, delta)
+	s.last, s.bound, s.heard = raw, max(0, bound), true
+}
+
+// Join moves the timescale to a LAN's time, delta (ns) away as was measured to ± bound (ns). It is Jump, but that the measurement is the
+// first point of the fit: it was waited for. A jump may have been a measurement's fault, which the next one alone can tell.
+func (s *Servo) Join(raw, delta, bound int64) {
+	s.Jump(raw, delta, bound)
+	s.points = push(s.points, point{raw: raw, time: s.line.Time, bound: s.bound})
+}
+
+// drop moves the timescale by delta (ns) and drops its points.
+func (s *Servo) drop(raw, delta int64) {
 	_, err := s.Rate()
 	s.known = prior{s.line.Rate, min(freeSkew, max(err, unsure))}
 	s.line = s.line.moved(raw)
 	s.line.Time += delta
 	s.points, s.fit, s.sloped = s.points[:0], fit{}, false
-	s.last, s.bound, s.heard = raw, max(0, bound), true
 }
 
 // Restart puts the timescale at a time (ns since the Unix epoch), as if it had never been corrected: the oscillator stood still, and
 // nobody knows for how long. The slope stays.
 func (s *Servo) Restart(raw, time int64) {
-	s.Jump(raw, 0, 0)
+	s.drop(raw, 0)
 	s.line.Time, s.heard = time, false
 }
 

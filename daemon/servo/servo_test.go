@@ -275,6 +275,28 @@ func TestTurnIsIdempotent(t *testing.T) {
 	})
 }
 
+// A young timescale stays with a good measurement when a bad one follows, and goes with a good one that follows a bad one; where both are good
+// the newer one decides, since the slope is not known. One of 53 ms had moved a LAN of three by 25 ms in the round after its founding.
+func TestABadMeasurementMovesNoYoungLine(t *testing.T) {
+	const good, bad, delta = 200_000, 53_000_000, 24_000_000
+	for name, c := range map[string]struct{ first, next, want, within int64 }{
+		"bad after good":  {good, bad, 0, 10_000},
+		"good after bad":  {bad, good, delta, 10_000},
+		"good after good": {good, good + 10_000, delta, 100_000},
+	} {
+		s := New(0, noon, 0, 0)
+		s.Join(0, 0, c.first)
+		s.Correct(second, delta, c.next)
+		off := s.Line().At(second) - (noon + second + c.want)
+		if off = max(off, -off); off > c.within || off > s.Bound(second) {
+			t.Errorf("%s: %d ns off, %d allowed, %d said", name, off, c.within, s.Bound(second))
+		}
+		if most := int64(2*good + freeSkew*1e9); s.Bound(second) > most {
+			t.Errorf("%s: a bound of %d ns beside a measurement of %d", name, s.Bound(second), int64(good))
+		}
+	}
+}
+
 // TestLongRun: a million uneven rounds, a fortnight, leave a line as exact as at the start.
 func TestLongRun(t *testing.T) {
 	const rounds = 1_000_000
@@ -285,7 +307,9 @@ func TestLongRun(t *testing.T) {
 		raw += second + i*i%500_009*1000
 		s.Correct(raw, truth.At(raw)-s.Line().At(raw), 20_000+i%7*1000)
 		e := s.Line().At(raw) - truth.At(raw)
-		worst = max(worst, e, -e)
+		if i >= minFit { // before, the slope is a guess, and the points before the newest count a little
+			worst = max(worst, e, -e)
+		}
 	}
 	rate := math.Abs(s.Line().Rate - truth.Rate)
 	if worst > 1 || rate > 1e-10 || s.RMS() > 1 || math.IsNaN(s.RMS()) {
