@@ -96,7 +96,7 @@ func TestChangesRefused(t *testing.T) {
 			{"the daemon's own user", caller{uid: os.Geteuid()}, control.PathStepDown, asJSON, `{}`, 409, "nobody would keep"},
 		} {
 			if c.code == http.StatusConflict {
-				time.Sleep(2 * time.Second) // it is master, and gathers
+				time.Sleep(time.Second) // it is master, and gathers; the second time it has founded
 			}
 			if w := m.posted(ctx, c.who, c.path, c.kind, c.body); w.Code != c.code || !strings.Contains(w.Body.String(), c.says) {
 				t.Errorf("%s: %d %s; want %d, %q", c.name, w.Code, w.Body, c.code, c.says)

@@ -147,8 +147,9 @@ func TestForeign(t *testing.T) {
 func TestForeignUnsteered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lan := newMemoryLAN()
+		lan.slaves = true
 		lan.link(stampsAtOnce)
-		m := memberOf(t, lan.link(stampsAtOnce), sysclock.VirtualConfig{}, nil) // not the master: it waits for one
+		m := memberOf(t, lan.link(stampsAtOnce), sysclock.VirtualConfig{}, nil) // it waits for a master
 		clock := disturb(m.virtual)
 		m.clock = clock
 		clock.what = "status is 0"
@@ -169,7 +170,7 @@ func TestForeignUnsteered(t *testing.T) {
 		})
 		time.Sleep(5 * time.Minute)
 		endLAN(t, cancel, []*member{m})
-		if w := m.journal.warnings(); len(w) != 2 { // the node's of what was found, and that nothing can be found any more
+		if w := m.journal.warnings(); len(w) != 3 { // the node's of what was found, that no master is there, and that nothing can be found any more
 			t.Errorf("warned %q", w)
 		}
 	})

@@ -61,11 +61,12 @@ const (
 
 // memoryLAN joins links.
 type memoryLAN struct {
-	host  bubbleHost
-	mu    sync.Mutex
-	rng   *rand.Rand
-	links []*memoryLink
-	ring  *netproto.Ring // its members' keys; nil = the null key
+	slaves bool // no member stands for office, but the first
+	host   bubbleHost
+	mu     sync.Mutex
+	rng    *rand.Rand
+	links  []*memoryLink
+	ring   *netproto.Ring // its members' keys; nil = the null key
 }
 
 func newMemoryLAN() *memoryLAN {
@@ -306,6 +307,8 @@ func memberOf(t *testing.T, l *memoryLink, clock sysclock.VirtualConfig, broken 
 	cfg.DryRun = true
 	if i == 0 {
 		cfg.Role = configs.RoleMaster
+	} else if l.lan.slaves {
+		cfg.Role = configs.RoleSlave
 	}
 	var kept sysclock.Clock = m.virtual
 	if broken != nil {

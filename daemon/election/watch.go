@@ -6,9 +6,10 @@ import (
 )
 
 const (
-	// firstPolls is after how many poll intervals without proof of a living master its first successor stands. Proof of a round
-	// comes within its window, so that is after two polls missed; the next master polls before three are.
-	firstPolls = 2.0
+	// firstPolls is after how many poll intervals without proof of a living master its first successor stands. Proof comes
+	// right after a poll in an established LAN, whose polls may be a 32nd of an interval late, so that is after two polls missed; the
+	// next master polls before three are.
+	firstPolls = 2.1
 	// otherPolls is the same for everybody else, who stand only if the first successor is gone too. A random part of an
 	// interval is added, so that they do not all stand at once.
 	otherPolls = 3.0

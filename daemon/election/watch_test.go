@@ -35,7 +35,7 @@ func TestWhenAWatchStands(t *testing.T) {
 	}{
 		"a start, listening":       {watch(nil), began + 3500*ms},
 		"a start, at once":         {NewWatch(began, time.Second, true, true, half), began},
-		"first successor":          {watch(func(w *Watch) { w.Successor(true) }), proved + 2*time.Second},
+		"first successor":          {watch(func(w *Watch) { w.Successor(true) }), proved + 2100*ms},
 		"anybody else":             {watch(func(w *Watch) { w.Successor(false) }), proved + 3500*ms},
 		"a successor no more":      {watch(func(w *Watch) { w.Successor(true); w.Successor(false) }), proved + 3500*ms},
 		"later proof":              {watch(func(w *Watch) { w.Heard(proved+time.Second, time.Second) }), proved + 4500*ms},
@@ -45,7 +45,7 @@ func TestWhenAWatchStands(t *testing.T) {
 		"resigned, and proof":      {watch(func(w *Watch) { w.Resigned(proved, false, false); w.Heard(proved+100*ms, time.Second) }), proved + 3600*ms},
 		"objection, long before":   {watch(func(w *Watch) { w.Objected(proved + time.Second) }), proved + 3500*ms},
 		"objection, just before":   {watch(func(w *Watch) { w.Objected(proved + 3*time.Second) }), proved + 4*time.Second},
-		"objection to a successor": {watch(func(w *Watch) { w.Successor(true); w.Objected(proved + 2125*ms) }), proved + 3125*ms},
+		"objection to a successor": {watch(func(w *Watch) { w.Successor(true); w.Objected(proved + 2225*ms) }), proved + 3225*ms},
 		"objection to a handover":  {watch(func(w *Watch) { w.Resigned(proved, false, false); w.Objected(proved + time.Second) }), proved + 3500*ms},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestObjectionWait(t *testing.T) {
 
 // PROTOCOL.md 9.10, 9.14 and 9.15. A candidacy ends in office, in an objection, or in proof of a living master.
 func TestHowACandidacyEnds(t *testing.T) {
-	const stood, wait = proved + 2*time.Second, 125 * time.Millisecond
+	const stood, wait = proved + 2100*time.Millisecond, 125 * time.Millisecond
 	candidate := func() *Watch {
 		w := watch(func(w *Watch) { w.Successor(true) })
 		if a := w.Tick(stood); a != Stand {
@@ -130,7 +130,7 @@ func TestHowACandidacyEnds(t *testing.T) {
 	}{
 		"unopposed": {func(*Watch) {}, stood + wait, Take},
 		"objection": {func(w *Watch) { w.Objected(stood + wait/2) }, stood + wait/2 + time.Second, Stand},
-		"proof":     {func(w *Watch) { w.Heard(stood+wait/2, time.Second) }, stood + wait/2 + 2*time.Second, Stand},
+		"proof":     {func(w *Watch) { w.Heard(stood+wait/2, time.Second) }, stood + wait/2 + 2100*time.Millisecond, Stand},
 	} {
 		w := candidate()
 		if a := w.Tick(stood + wait/2); a != Repeat || w.Tick(stood+wait/2) != Nothing {
@@ -159,7 +159,7 @@ func TestAResignLeavesTheSuccession(t *testing.T) {
 		watch *Watch
 		wait  time.Duration
 	}{
-		"first, another named":   {watch(func(w *Watch) { w.Successor(true); w.Resigned(proved, false, false) }), 2 * time.Second},
+		"first, another named":   {watch(func(w *Watch) { w.Successor(true); w.Resigned(proved, false, false) }), 2100 * time.Millisecond},
 		"another, itself named":  {watch(func(w *Watch) { w.Successor(false); w.Resigned(proved, true, false) }), 3500 * time.Millisecond},
 		"another, stood at once": {NewWatch(began, time.Second, true, true, half), 3500 * time.Millisecond},
 	} {

@@ -198,7 +198,7 @@ func (c *crowd) step() time.Duration {
 
 // close has the master end its round.
 func (c *crowd) close() {
-	for l := c.node.lead; l.open; {
+	for l := c.node.lead; l.closeAt != never; {
 		c.now = max(c.now, c.node.Deadline())
 		c.node.Handle(c.moment(), Tick{})
 	}

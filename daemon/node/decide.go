@@ -39,9 +39,6 @@ const (
 	// mean; gateFloor (ns) is added, so that on a fast network the scatter of microseconds does not count as a queue.
 	gate      = 4
 	gateFloor = 50_000
-	// coarse (ns) is the bound from which a founding waits for a better measurement. Two of ten LANs of starved kernels were founded with one
-	// clock 18 ms wrong, which took 36 s to slew off.
-	coarse = 1_000_000
 	// leastTolerance (ns) and wordFactor bound a clock's word on its own error by the median voter's word.
 	leastTolerance = 20_000
 	wordFactor     = 4
@@ -92,84 +89,6 @@ func (l *leader) forget(n *Node) {
 	l.peers = kept
 }
 
-// gather ends a round of measuring only, and the gathering when everybody seems to be there and was measured.
-func (n *Node) gather() {
-	l := n.lead
-	if l.quiet++; l.fresh > 0 {
-		l.quiet = 0
-	}
-	if (l.quiet < quietRounds || l.missing() || l.divided(n)) && n.at.Now < l.gatherEnd {
-		return
-	}
-	l.phase = netproto.PhaseKeeping
-	if lineage := l.majority(); lineage != 0 {
-		l.lineage = lineage
-		n.resume()
-		return
-	}
-	l.lineage = n.random()
-	n.found()
-}
-
-// missing says whether a member that is known was not measured this round, or far worse than before, as where its host had other things to
-// do: a founding would leave its clock out, or set it wrong by as much. Of hundreds one is always missing, and one in a hundred has no
-// weight.
-func (l *leader) missing() bool {
-	missing := 0
-	for _, p := range l.peers {
-		s, ok := p.filter.Best()
-		if !ok || !p.heard || s.Bound > coarse && s.Bound/gate > p.filter.Usual() {
-			missing++
-		}
-	}
-	return 100*missing > len(l.peers)
-}
-
-// majority is the lineage that most of the voters heard belong to; ties go to the lower number. It is 0 where they are not more than
-// a third of all that are here: fewer may be liars, and must not decide what time it is.
-func (l *leader) majority() uint64 {
-	var votes []uint64
-	for _, p := range l.peers {
-		if p.votesIn(p.lineage) {
-			votes = append(votes, p.lineage)
-		}
-	}
-	slices.Sort(votes)
-	var best uint64
-	most, count := 0, 0
-	for i, lineage := range votes {
-		if count++; i > 0 && lineage != votes[i-1] {
-			count = 1
-		}
-		if count > most {
-			best, most = lineage, count
-		}
-	}
-	if 3*most <= len(l.peers)+1 {
-		return 0
-	}
-	return best
-}
-
-// votesIn says whether a peer was heard this round as a voter of a lineage.
-func (p *peer) votesIn(lineage uint64) bool {
-	return lineage != 0 && p.heard && p.lineage == lineage && p.flags&netproto.FlagVoter != 0
-}
-
-// resume takes over a LAN that has its time already: its voters keep it, and this master's clock is a newcomer's.
-func (n *Node) resume() {
-	l := n.lead
-	l.founded = foundingRounds
-	l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
-	for _, p := range l.peers {
-		if p.votesIn(l.lineage) {
-			p.standing = netproto.StandingVoter
-		}
-	}
-	n.note(Info, "resuming a LAN that has its time", Attr{"members", len(l.peers) + 1}, Attr{"term", l.term})
-	n.keep()
-}
-
 // measured lists the peers that have a sample this round, with the samples.
 func (l *leader) measured() (peers []*peer, samples []berkeley.Sample) {
 	peers, samples = l.room.peers[:0], l.room.samples[:0]
@@ -180,35 +99,6 @@ func (l *leader) measured() (peers []*peer, samples []berkeley.Sample) {
 	}
 	l.room.peers, l.room.samples = peers, samples
 	return peers, samples
-}
-
-// found makes LAN time: the classic Berkeley mean over the clocks that agree. It happens once in a LAN's life.
-func (n *Node) found() {
-	l := n.lead
-	peers, samples := l.measured()
-	readings := []berkeley.Reading{{}}
-	for _, s := range samples {
-		readings = append(readings, berkeley.Reading{Offset: s.Offset, Bound: s.Bound})
-	}
-	now := n.servo.Line().At(n.at.Raw)
-	mean := berkeley.Found(readings, int64(n.cfg.MaxSkew), func(i int) bool {
-		return now+readings[i].Offset >= n.cfg.Release
-	})
-	for i, p := range peers {
-		p.standing = netproto.StandingNewcomer
-		if mean.In[i+1] {
-			p.standing = netproto.StandingFounder
-		}
-	}
-	standing := netproto.StandingNewcomer
-	if mean.In[0] {
-		standing = netproto.StandingVoter
-	}
-	l.spread, l.voters, l.group = mean.Spread, mean.Count, mean.Count
-	n.note(Info, "founding: LAN time is the mean of the clocks that agree", Attr{"clocks", mean.Count},
-		Attr{"of", len(readings)}, Attr{"apart", time.Duration(mean.Spread)}, Attr{"delta", time.Duration(mean.Offset)})
-	l.sum = netproto.Rotation{Epoch: n.stamp(n.at.Raw)}
-	n.conclude(conclusion{mean: mean.Offset, standing: standing, peers: peers, samples: samples, founding: true})
 }
 
 // keep ends a round of a LAN that has its time: the fault-tolerant mean over the voters, and everybody steered towards it.
@@ -231,6 +121,9 @@ func (n *Node) keep() {
 		return
 	}
 	l.founded++
+	if l.kept++; len(l.peers) == 0 {
+		l.kept = 0 // the LAN begins with the first that comes
+	}
 	l.holding, l.phase, l.spread, l.voters = false, netproto.PhaseKeeping, n.apart(b, mean.In, peers), mean.Count
 	l.judge(n, b, mean, peers, samples)
 	standing := n.ownStanding(mean.Offset, mean)
@@ -286,7 +179,7 @@ func (n *Node) following(peers []*peer) (count int) {
 // hold steers nobody: no majority of the voters agrees.
 func (n *Node) hold(peers []*peer, samples []berkeley.Sample, voters int) {
 	l := n.lead
-	l.phase, l.voters, l.group = netproto.PhaseHolding, 0, 0
+	l.phase, l.voters, l.group, l.kept = netproto.PhaseHolding, 0, 0, 0
 	if !l.holding {
 		l.holding = true
 		n.note(Warn, "no majority of the voters agrees on the time: nobody is steered", Attr{"voters", voters})

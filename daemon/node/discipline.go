@@ -13,8 +13,10 @@ const (
 	steerEvery = time.Second
 	// turnLag is how long after the turn of the clock's second that is done. At the turn the kernel adds 500 µs to the largest error it
 	// names (second_overflow in kernel/time/ntp.c), whatever its clock is kept by: told again right after it, it names the real one
-	// nearly all of the time. It sees a turn at its next tick, which is 10 ms later on a kernel of 100 Hz.
-	turnLag = 20 * time.Millisecond
+	// nearly all of the time. In an established LAN the Adjust comes before that (beatAt), and one waking does for both.
+	turnLag = 50 * time.Millisecond
+	// tickLag is how long after a turn a kernel has seen it: at its next tick, on one of 100 Hz.
+	tickLag = 10 * time.Millisecond
 	// turnSpread keeps the hosts of a LAN, whose seconds turn together, from doing it all at once: they may share processors.
 	turnSpread = 64
 	// firstStep is the phase above which a first synchronisation that may step does: below it, slewing at the default
@@ -65,7 +67,7 @@ func (n *Node) adopt(c correction) {
 		n.rotation = c.rotation
 		n.belong(c)
 		if !c.alone {
-			n.servo.Jump(c.raw, c.delta, c.bound)
+			n.servo.Join(c.raw, c.delta, c.bound)
 		}
 		if n.merging {
 			n.servo.Doubt(otherRate)
@@ -292,14 +294,17 @@ func (n *Node) steering() (frequency float64, phase int64) {
 	return n.servo.Steer(n.at.Raw, n.clock.wall(n.at.Raw))
 }
 
-// untilTurn is how long it is until the clock's second has turned.
+// untilTurn is how long it is until the clock's second has turned and the kernel has seen it.
 func (n *Node) untilTurn() time.Duration {
 	lag := turnLag + time.Duration(n.cfg.ID%turnSpread)*time.Millisecond
-	since := (time.Duration(n.clock.wall(n.at.Raw)) - lag) % steerEvery
+	since := time.Duration(n.clock.wall(n.at.Raw)) % steerEvery
 	if since < 0 { // before 1970
 		since += steerEvery
 	}
-	return steerEvery - since
+	if since < tickLag {
+		return lag - since
+	}
+	return steerEvery + lag - since
 }
 
 // itself says whether this node's timescale is LAN time, because nobody else was ever measured.

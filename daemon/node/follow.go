@@ -453,6 +453,9 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	if a.Phase != netproto.PhaseKeeping {
 		return
 	}
+	if n.rough(int64(e.Bound), e.Standing == netproto.StandingFounder) {
+		return // before it learns of an order: it belongs to no LAN that the order is for
+	}
 	epoch := s.measured()
 	n.learn(a.Move, h.Lineage)
 	if ours := h.Lineage == n.lineage || n.behind(h.Lineage); n.order.known && epoch < n.order.raw && ours {
@@ -462,6 +465,35 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 		raw: epoch, delta: e.Delta, bound: int64(e.Bound), lineage: h.Lineage, standing: e.Standing,
 		rotation: rotation{a.Rotation, s.id, s.start, h.Term}, founding: e.Standing == netproto.StandingFounder, pace: a.Pace,
 	})
+}
+
+// wait is for a measurement that is good enough for the one step that this node may make.
+type wait struct {
+	rounds int
+	least  int64 // ns: the smallest bound that was not
+}
+
+// founderRounds is how long a founder waits: its founding has waited already, and only if the Adjust of that was lost it is measured anew.
+const founderRounds = 2
+
+// rough says whether a better measurement (of a smaller bound, ns) is worth waiting for: the clock may be stepped to the first one, and is
+// only slewed after it. Where none is good the wait ends with one that is as good as others, or ends.
+func (n *Node) rough(bound int64, founder bool) bool {
+	w, most := &n.wait, patientRounds
+	if founder {
+		most = founderRounds
+	}
+	enough := bound <= coarse || w.rounds >= most && bound <= 2*w.least || w.rounds >= 2*most
+	if !n.mayStep || n.cfg.Step == StepNever || enough {
+		return false
+	}
+	if w.rounds++; w.rounds == 1 {
+		w.least = bound
+		n.note(Info, "waiting for a better measurement before the clock may be stepped", Attr{"bound", time.Duration(bound)},
+			Attr{"rounds_at_most", 2 * most})
+	}
+	w.least = min(w.least, bound)
+	return true
 }
 
 // measured is the raw reading that the round's delta refers to. One reply alone is measured by when the poll came and when it went out, and

@@ -260,6 +260,82 @@ func TestStepPolicy(t *testing.T) {
 	}
 }
 
+// Before the one step that it may make a slave waits for a measurement that is good enough to step by, for some rounds. Who may not step, and a
+// founder, whose founding has waited, goes at once.
+func TestTheFirstStepWaitsForAGoodMeasurement(t *testing.T) {
+	for name, c := range map[string]struct {
+		good   uint32 // from this round on it is measured well
+		change func(*bench)
+		entry  netproto.Standing
+		want   uint32 // the round in which it takes LAN time
+	}{
+		"at once":       {good: 1, want: 1},
+		"later":         {good: 4, want: 4},
+		"never":         {good: 99, want: patientRounds + 1},
+		"a founder":     {good: 99, entry: netproto.StandingFounder, want: founderRounds + 1},
+		"no step":       {good: 99, change: func(b *bench) { b.node.cfg.Step = StepNever }, want: 1},
+		"stepped":       {good: 99, change: func(b *bench) { b.node.mayStep = false }, want: 1},
+		"founded alone": {good: 99, change: func(b *bench) { b.node.lineage, b.node.synced = 77, true }, want: patientRounds + 1},
+		"slept":         {good: 99, change: func(b *bench) { b.node.wait.rounds = 2 * patientRounds; b.give(Suspended{For: time.Hour}) }, want: patientRounds + 1},
+	} {
+		b := newBench(t, RoleSlave, nil)
+		if c.change != nil {
+			c.change(b)
+		}
+		took := uint32(0)
+		for seq := uint32(1); seq <= 12 && took == 0; seq++ {
+			nonce := b.exchange(seq)
+			b.packet(masterAddr, adjustOf(seq, nonce, time.Second, func(_ *netproto.Header, a *netproto.Adjust) {
+				if c.entry != 0 {
+					a.Entries[0].Standing = c.entry
+				}
+				if seq < c.good {
+					a.Entries[0].Bound = 20_000_000
+				}
+			}))
+			if b.node.together {
+				took = seq
+			}
+			b.after(time.Second - 100*time.Millisecond)
+		}
+		if took != c.want {
+			t.Errorf("%s: takes LAN time in round %d, want %d", name, took, c.want)
+		}
+	}
+}
+
+// Where no measurement is good the wait ends with one that is as good as the others were, and not with the next one, however bad.
+func TestTheFirstStepGoesByAnOrdinaryMeasurement(t *testing.T) {
+	b := newBench(t, RoleSlave, nil)
+	for seq := uint32(1); seq <= patientRounds+3; seq++ {
+		nonce := b.exchange(seq)
+		b.packet(masterAddr, adjustOf(seq, nonce, time.Second, func(_ *netproto.Header, a *netproto.Adjust) {
+			a.Entries[0].Standing = netproto.StandingNewcomer
+			if a.Entries[0].Bound = 2_000_000; seq > patientRounds && seq < patientRounds+3 {
+				a.Entries[0].Bound = 40_000_000
+			}
+		}))
+		if b.node.together != (seq == patientRounds+3) {
+			t.Errorf("round %d: took LAN time: %v", seq, b.node.together)
+		}
+		b.after(time.Second - 100*time.Millisecond)
+	}
+}
+
+// A joining is measured, and that counts; a jump may be the measurement's fault, and leaves nothing behind.
+func TestAJoiningLeavesAPointAndAJumpNone(t *testing.T) {
+	b := newBench(t, RoleSlave, nil)
+	b.packet(masterAddr, adjustOf(1, b.exchange(1), time.Millisecond/2, nil))
+	if n := b.node.servo.Points(); n != 1 {
+		t.Errorf("%d points after joining", n)
+	}
+	b.after(time.Second)
+	b.packet(masterAddr, adjustOf(2, b.exchange(2), time.Second, nil))
+	if n := b.node.servo.Points(); n != 0 {
+		t.Errorf("%d points after a jump", n)
+	}
+}
+
 // After the first synchronisation nothing steps the clock again, whatever the master asks.
 func TestSecondAdjustNeverSteps(t *testing.T) {
 	b := newBench(t, RoleSlave, nil)

@@ -48,7 +48,14 @@ func (l *leader) untroubled(n *Node) bool {
 // summoned polls soon, for a stranger that stands for office because it has not heard a poll yet: between two of them it would stand again
 // and again.
 func (l *leader) summoned(n *Node, stranger netproto.ID) {
-	if _, known := l.peers.find(stranger); !known && l.interval > n.cfg.Interval {
+	if _, known := l.peers.find(stranger); !known {
+		l.pollSoon(n)
+	}
+}
+
+// pollSoon polls at the shortest interval again, the next time in no longer than that.
+func (l *leader) pollSoon(n *Node) {
+	if l.interval > n.cfg.Interval {
 		l.interval, l.calm = n.cfg.Interval, 0
 		l.pollAt = min(l.pollAt, n.at.Now+n.cfg.Interval)
 	}

@@ -26,8 +26,6 @@ const (
 	leastWindow = 100 * time.Millisecond
 	// grace is how long after the window replies are still waited for: the last slot's exchange and a sleepy slave.
 	grace = 100 * time.Millisecond
-	// quietRounds without a new face end the gathering before FoundWait does.
-	quietRounds = 3
 )
 
 const (
@@ -53,6 +51,7 @@ type leader struct {
 	askAt   time.Duration  // no question before this
 	sum     netproto.Rotation
 	founded int // rounds kept since the founding
+	kept    int // the same with others, of this master and without a break
 
 	rates int   // how many made the last mean rate
 	tally tally // of the master itself
@@ -72,6 +71,7 @@ type leader struct {
 	seq      uint32
 	rounds   int  // in this office, or since somebody came
 	open     bool // a round is under way
+	left     int  // peers from which something more is to come in it
 	nonce    netproto.Nonce
 	copies   []netproto.Nonce // of the poll under other keys
 	without  int              // members that left without the newest key, as of the last change of keys
@@ -99,7 +99,7 @@ type departure struct {
 func newLeader(now, interval time.Duration) *leader {
 	return &leader{
 		interval: interval, phase: netproto.PhaseGathering, pollAt: now, closeAt: never, gatherEnd: never, reading: reading{at: -1},
-		load: load{turns: 1}, outgoing: outgoing{at: never},
+		load: load{turns: 1, slots: 1, exchange: slotTime / 2}, outgoing: outgoing{at: never},
 	}
 }
 
@@ -110,9 +110,9 @@ func (n *Node) leadDue() {
 	l := n.lead
 	if n.at.Now >= l.closeAt {
 		stale := l.stale(n.at.Now)
-		l.closeAt, l.open = never, false
+		l.closeAt, l.open = never, l.established() && !stale && l.left == 0
 		if stale {
-			l.voters, l.group = 0, 0
+			l.voters, l.group, l.kept = 0, 0, 0
 			for _, p := range l.peers {
 				p.filter.Next()
 			}
@@ -150,6 +150,10 @@ func (n *Node) poll() {
 	n.flushAdjusts()
 	before := l.load.turns
 	window := l.plan(n.cfg.FullRoundsTo, n.awaited())
+	if l.phase == netproto.PhaseGathering {
+		l.hasten(n.at.Now, window)
+	}
+	l.pollAt += n.toBeat(l.pollAt, l.interval)
 	n.tellTurns(before)
 	l.seq++
 	l.rounds++
@@ -158,12 +162,14 @@ func (n *Node) poll() {
 	l.open, l.fresh, l.refused = true, 0, 0
 	l.closeAt = n.at.Now + window + l.grace()
 	for _, p := range l.peers {
-		p.heard, p.last = false, false
+		p.heard, p.last, p.done = false, false, false
+		p.filter.Renew() // of whoever came after the round was decided
 	}
+	l.left = len(l.peers)
 	n.chooseKey()
 	l.nonce = netproto.Nonce(n.random())
 	body := netproto.Poll{
-		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: uint16(len(l.peers) + 1),
+		Nonce: l.nonce, Interval: micros(l.interval), Window: micros(window), Slots: l.load.slots,
 		Members: uint16(len(l.peers) + 1), Priority: n.cfg.Priority, Phase: l.phase, Turns: l.load.told(),
 	}
 	if named(l.rounds, l.seq) {
@@ -175,14 +181,6 @@ func (n *Node) poll() {
 	h := n.header(l.seq, l.term)
 	l.token = n.send(Send{Data: body.Append(n.paper(), h), Group: true}, n.key)
 	n.pollOthers(body, h)
-}
-
-// schedule settles when the next round begins: an interval after this one was to, so that rounds keep their beat; or, where this one comes
-// late, an interval from now: no volley of polls to catch up, and no poll before the round of the last one is over.
-func (l *leader) schedule(now time.Duration) {
-	if l.pollAt += l.interval; l.pollAt < now+l.interval-l.interval/16 {
-		l.pollAt = now + l.interval
-	}
 }
 
 // micros is a duration in µs as it goes on the wire; configuration keeps it in range.
@@ -252,6 +250,10 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 		n.drop(DropDuplicate)
 		return
 	}
+	if l.ended() && p.done {
+		n.drop(DropStale)
+		return
+	}
 	p.key, p.held = h.KeyID, r.Held // also of one that cannot be measured: it is to hear its polls
 	n.laggard(p)
 	if err := n.measure(p, h, r, in); err != nil {
@@ -269,9 +271,8 @@ func (n *Node) onReply(h netproto.Header, r netproto.Reply, in Packet) {
 	if in.Kernel {
 		l.load.late = max(l.load.late, time.Duration(n.at.Raw-p.t4))
 	}
-	if l.serves(n.cfg.ID, p, r) {
-		n.ack(p, h, r, in)
-	}
+	more := l.serves(n.cfg.ID, p, r) && n.ack(p, h, r, in)
+	l.finish(p, !more, n.at.Now)
 }
 
 // mostPeers is how many members this master takes besides itself.
@@ -308,9 +309,15 @@ const mostWelcomes = 32
 
 // welcome notes a new face: a member that came, or came again after a restart. It has no vote.
 func (n *Node) welcome(p *peer, h netproto.Header, in Packet) {
+	if p.done {
+		n.lead.left++
+	}
 	*p = peer{id: h.Sender, start: h.Start, former: p.start, slot: netproto.NoSlot, standing: netproto.StandingNewcomer}
 	p.reading.at = -1
 	n.lead.fresh++
+	if n.lead.ended() {
+		n.lead.pollSoon(n) // setInterval has not seen it, and would forget it
+	}
 	if n.lead.resuming > 0 && h.Flags&netproto.FlagVoter != 0 && (h.Lineage == n.lead.lineage || n.behind(h.Lineage)) {
 		p.standing = netproto.StandingVoter
 	}
@@ -431,10 +438,11 @@ func (p *peer) wanted() int {
 
 // ack answers a reply at once, but for the last one of a round: that brings what the master wants, and the slave knows that no Ack may come
 // (PROTOCOL.md 8.8).
-func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
-	more, unanswered := p.exchanges < p.wanted() && n.lead.admits(p, n.cfg.FullRoundsTo), p.last
+func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) (more bool) {
+	unanswered := p.last
+	more = p.exchanges < p.wanted() && n.lead.admits(p, n.cfg.FullRoundsTo)
 	if p.last = more && p.patchy == 0; unanswered && !more {
-		return
+		return false
 	}
 	h := n.header(n.lead.seq, n.lead.term)
 	h.Flags = withFlag(withFlag(h.Flags, netproto.FlagAgain, more), netproto.FlagLast, p.last)
@@ -444,6 +452,7 @@ func (n *Node) ack(p *peer, to netproto.Header, r netproto.Reply, in Packet) {
 	n.seen.Acks++
 	p.token = n.send(Send{Data: a.Append(n.paper(), h), To: in.From, Iface: in.Iface}, to.KeyID)
 	n.lead.room.acked.add(p, len(n.lead.peers))
+	return more
 }
 
 // lapse forgets who obeyed, where this host was paused: they may have gone over to another master.
@@ -456,5 +465,5 @@ func (l *leader) lapse(now time.Duration) {
 // stale says that a round was not closed in time, as after a pause of this host: what it measured is old, and who obeyed may have
 // gone over to another master.
 func (l *leader) stale(now time.Duration) bool {
-	return l.open && now > l.closeAt+l.interval/2
+	return l.closeAt != never && now > l.closeAt+l.interval/2
 }

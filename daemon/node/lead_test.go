@@ -153,7 +153,10 @@ func TestFoundingOfRecord(t *testing.T) {
 // Gathering lasts three rounds without a new face, and FoundWait at most; nothing is moved meanwhile.
 func TestGathering(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
-	f := following(2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
+	var f []*fake
+	for id := range 30 {
+		f = append(f, following(2+id)...)
+	}
 	for i := range 3 {
 		if effects := b.round(f[:i+1]...); count[Step](effects)+count[*Steer](effects) != 0 {
 			t.Fatalf("round %d of the gathering moved the clock", i+1)
@@ -168,6 +171,28 @@ func TestGathering(t *testing.T) {
 	b.round(f...)
 	if s := b.node.Status(); s.State != StateKeeping {
 		t.Errorf("%s after %v, want keeping: gathering ends after 10 s", s.State, b.now)
+	}
+}
+
+// A small LAN that gathers polls each half interval and tells the whole one (PROTOCOL.md 8.28); one whose window leaves no room for that
+// does not.
+func TestGatheringPollsTwiceAsOften(t *testing.T) {
+	for members, want := range map[int]time.Duration{2: time.Second / 2, 40: time.Second} {
+		b := newBench(t, RoleMaster, nil)
+		var f []*fake
+		for id := range members {
+			f = append(f, following(2+id)...)
+		}
+		b.round(f...)
+		b.polled()
+		before := b.now
+		_, next := b.polled()
+		if got := b.now - before; next.Phase != netproto.PhaseGathering || (got-want).Abs() > time.Millisecond {
+			t.Errorf("%d members: %v from poll to poll in phase %v, want %v", members, got, next.Phase, want)
+		}
+		if next.Interval != 1_000_000 {
+			t.Errorf("%d members: an interval of %d µs is told", members, next.Interval)
+		}
 	}
 }
 
@@ -461,9 +486,9 @@ func TestFoundingWaitsForWhoWasNotHeard(t *testing.T) {
 	}
 }
 
-// Nor does it go by a measurement that is far worse than those before: by as much the clock would be set wrong. Who always measures so badly
-// is not waited for, and for nobody longer than FoundWait.
-func TestFoundingWaitsForABetterMeasurement(t *testing.T) {
+// It goes by the best measurement of each member that the gathering has, not by the last: by as much as that is wrong the clock would be set
+// wrong.
+func TestFoundingGoesByTheBestMeasurement(t *testing.T) {
 	b := newBench(t, RoleMaster, nil)
 	f := following(2, 3)
 	for range 3 {
@@ -471,21 +496,70 @@ func TestFoundingWaitsForABetterMeasurement(t *testing.T) {
 	}
 	f[1].stretch = 40 * time.Millisecond
 	b.round(f...)
-	if s := b.node.Status(); s.State != StateGathering {
-		t.Fatalf("%s in a round in which node 3 was measured to 20 ms only", s.State)
+	e := f[1].entry
+	if s := b.node.Status(); s.State != StateKeeping || e == nil {
+		t.Fatalf("%s in a round in which node 3, well measured before, was measured to 20 ms only", s.State)
 	}
-	f[1].stretch = 0
+	if d := time.Duration(e.Delta).Abs(); d > time.Millisecond {
+		t.Errorf("node 3 is set wrong by %v", d)
+	}
+	if time.Duration(e.Bound) < 200*time.Microsecond {
+		t.Errorf("a bound of %v, of a measurement of half a second ago", time.Duration(e.Bound))
+	}
+}
+
+// It waits for a better measurement than one of 20 ms, for a while; who is never measured better is founded with after eight quiet rounds.
+func TestFoundingWaitsForABetterMeasurement(t *testing.T) {
+	for better, want := range map[int]int{1: 4, 6: 6, 99: patientRounds + 1} {
+		b := newBench(t, RoleMaster, nil)
+		f := following(2, 3)
+		rounds := 0
+		for b.node.Status().State != StateKeeping && rounds < 30 {
+			rounds++
+			if f[1].stretch = 0; rounds < better {
+				f[1].stretch = 40 * time.Millisecond
+			}
+			b.round(f...)
+		}
+		if rounds != want {
+			t.Errorf("measured well from round %d on: founded in round %d, want %d", better, rounds, want)
+		}
+	}
+}
+
+// A clock that is moved within the gathering is measured anew.
+func TestAMovedClockIsMeasuredAnew(t *testing.T) {
+	b := newBench(t, RoleMaster, nil)
+	f := following(2, 3)
+	for range 3 {
+		b.round(f...)
+	}
+	f[1].offset, f[1].jumped = time.Second, true
+	f[1].stretch = 40 * time.Millisecond
 	b.round(f...)
-	if s := b.node.Status(); s.State != StateKeeping {
-		t.Errorf("%s after a round in which all were measured well", s.State)
+	if s := b.node.Status(); s.State != StateGathering {
+		t.Fatalf("%s by what was measured before node 3's clock was moved", s.State)
+	}
+	f[1].jumped, f[1].stretch = false, 0
+	first := 0 * time.Second
+	for range 2*patience + 2 {
+		if b.round(f...); f[1].entry != nil && first == 0 {
+			first = time.Duration(f[1].entry.Delta)
+		}
+	}
+	if s := b.node.Status(); s.State != StateKeeping || first > -time.Second/2 {
+		t.Errorf("%s, node 3 told %v: want it brought back by what its clock was moved by, less the mean", s.State, first)
 	}
 
-	far := newBench(t, RoleMaster, nil)
-	f[1].stretch = 40 * time.Millisecond
-	for range 4 {
-		far.round(f...)
+	own := newBench(t, RoleMaster, nil)
+	f = following(2, 3)
+	for range 3 {
+		own.round(f...)
 	}
-	if s := far.node.Status(); s.State != StateKeeping {
-		t.Errorf("%s, although node 3 is never measured better", s.State)
+	own.node.lead.jumped = patience // this host's own clock was moved
+	f[1].stretch = 40 * time.Millisecond
+	own.round(f...)
+	if s := own.node.Status(); s.State != StateGathering || own.node.lead.jumped != patience-1 {
+		t.Errorf("%s, the jump held against it for %d rounds more", s.State, own.node.lead.jumped)
 	}
 }

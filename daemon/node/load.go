@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"time"
 
 	"meantime/netproto"
@@ -11,15 +12,21 @@ type load struct {
 	turns  int           // rounds in which every member has its turn of Acks once
 	served int           // newcomers that this round's spare exchanges went to
 	window time.Duration // of this round
+	slots  uint16        // in it
 	crowd  bool          // the usual window's slots are short
 	late   time.Duration // the latest that a reply of it was seen by this node after the kernel had it
 	behind time.Duration // by how much windows are longer than the usual one
 	due    int           // members that were heard in the round before, and should be in this one
 
+	exchange time.Duration // with one member, from its slot on: what most rounds stay within
+	longest  time.Duration // of them in this round
+
 	expected, lost uint64 // of all rounds: replies that were due, and members that gave none
 }
 
 const (
+	// leastSlot is what Linux needs to wake a process of an idle machine and to have its answer, twice over.
+	leastSlot = time.Millisecond
 	// crowded is a slot so short that a master which is late with one reply is late with the next: of 250 members and more, at a poll a
 	// second. In larger slots what is lost is lost on its way, and no window helps.
 	crowded = 2 * time.Millisecond
@@ -54,7 +61,35 @@ func (l *leader) plan(fullRoundsTo int, moving bool) (window time.Duration) {
 		spare *= 2
 	}
 	d.window = min(usual+d.behind, l.interval-spare-l.grace())
+	d.pack(int(slots), l.established())
 	return d.window
+}
+
+// pack divides the window into slots. In an established LAN they are as short as its exchanges allow, so that the round is over soon and
+// nobody falls asleep in it.
+func (d *load) pack(least int, established bool) {
+	d.longest = 0
+	if established && !d.crowd {
+		short := max(leastSlot, min(d.exchange*2, slotTime))
+		least = max(least, int(d.window/short))
+	}
+	d.slots = uint16(min(least, math.MaxUint16))
+}
+
+// took notes when an exchange was over, after the poll.
+func (d *load) took(after time.Duration, slot uint16) {
+	d.longest = max(d.longest, after-d.window*time.Duration(slot)/time.Duration(d.slots))
+}
+
+// learn ends a round: an exchange is what seven of eight rounds stay within. One that takes longer counts by that it does, not by how much.
+func (d *load) learn() {
+	switch {
+	case d.longest == 0:
+	case d.longest > d.exchange:
+		d.exchange = min(d.longest, d.exchange*25/16, slotTime)
+	default:
+		d.exchange = max(d.longest, d.exchange*15/16)
+	}
 }
 
 // tellTurns logs that turns begin or end.
@@ -80,6 +115,7 @@ func (d *load) told() uint16 {
 // window is so much longer; where its queue was full, it learns that by what was lost.
 func (l *leader) settle() {
 	d, lost := &l.load, 0
+	d.learn()
 	for _, p := range l.peers {
 		if p.missed == 0 && !p.heard {
 			lost++

@@ -36,6 +36,7 @@ type Node struct {
 	together bool // LAN time has been adopted together with somebody
 	synced   bool // LAN time has been adopted since the start
 	mayStep  bool
+	wait     wait
 	merging  bool // another LAN's time has been adopted, and the clock is not there yet
 	pace     uint32
 	refused  bool // the log knows that the master's deltas are not taken

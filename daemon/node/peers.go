@@ -20,15 +20,16 @@ type peer struct {
 	addr     netip.AddrPort
 	standing netproto.Standing
 	filter   berkeley.Filter
-	slot     uint16 // that it was told, NoSlot before
-	place    uint16 // that it is to be told
-	rounds   int    // rounds heard since it came
-	good     int    // consecutive rounds on LAN time, as a newcomer
-	bad      int    // consecutive rounds off the majority, as a voter
-	missed   int    // consecutive rounds not heard
-	jumped   int    // rounds left in which its own jump is held against it
-	fallen   bool   // it had a vote, and lost it
-	patchy   int    // rounds left in which each of its replies gets an Ack, since one that was to get none was lost
+	gathered gathered // of the gathering
+	slot     uint16   // that it was told, NoSlot before
+	place    uint16   // that it is to be told
+	rounds   int      // rounds heard since it came
+	good     int      // consecutive rounds on LAN time, as a newcomer
+	bad      int      // consecutive rounds off the majority, as a voter
+	missed   int      // consecutive rounds not heard
+	jumped   int      // rounds left in which its own jump is held against it
+	fallen   bool     // it had a vote, and lost it
+	patchy   int      // rounds left in which each of its replies gets an Ack, since one that was to get none was lost
 	reading  reading
 	tally    tally
 
@@ -51,6 +52,7 @@ type peer struct {
 	polled    bool           // its only sample is of Poll and Reply
 	repeat    uint8          // of its last reply
 	exchanges int            // replies taken
+	done      bool           // nothing more is to come
 	last      bool           // it was asked for one to which it expects no Ack
 	nonce     netproto.Nonce // of its last reply: the Adjust must show it
 	t4        int64          // receipt of its last reply
@@ -103,7 +105,7 @@ func (t *table) get(id netproto.ID, most int) (p *peer, fresh bool) {
 	if len(*t) >= most {
 		return nil, false
 	}
-	p = &peer{id: id, standing: netproto.StandingNewcomer, slot: netproto.NoSlot}
+	p = &peer{id: id, standing: netproto.StandingNewcomer, slot: netproto.NoSlot, done: true}
 	*t = slices.Insert(*t, i, p)
 	return p, true
 }

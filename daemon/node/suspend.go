@@ -9,7 +9,7 @@ func (n *Node) suspended(s Suspended) {
 	n.startled()
 	n.servo.Restart(n.at.Raw, n.clock.wall(n.at.Raw))
 	n.standing, n.rotation = 0, rotation{}
-	n.together, n.mayStep = false, true
+	n.together, n.mayStep, n.wait = false, true, wait{}
 	if n.synced { // what the system says of its clock must not be what was true before
 		n.steer()
 	}

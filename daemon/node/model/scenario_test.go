@@ -77,11 +77,11 @@ var scenarios = []scenario{
 		name: "two masters of one term, of which one stops", role: twoAndOne, attack: 300 * ms, most: 3,
 		play: func(x *explorer, w *world) {
 			x.parted = func(f flight) bool { return f.from == 0 || f.to == 0 } // until A has founded alone
-			x.run(w, 2500*ms)
+			x.run(w, 1400*ms)
 			x.parted = func(f flight) bool {
 				return f.from+f.to == 1 || f.from == 0 && (f.header.Kind == netproto.KindAck || f.header.Kind == netproto.KindAdjust)
 			}
-			x.run(w, 3400*ms) // now B founds, with C
+			x.run(w, 1900*ms) // now B founds, with C
 			x.parted = nil
 			x.stop(w, 1)
 		},
