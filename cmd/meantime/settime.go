@@ -56,7 +56,7 @@ func showSetting(s control.Setting) string {
 		way = "back"
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "LAN time is set %v %s, in %v.\n", s.By.Duration().Abs(), way, s.Begins.Duration().Round(100*time.Millisecond))
+	fmt.Fprintf(&b, "LAN time is set %v %s, beginning in %v.\n", s.By.Duration().Abs(), way, s.Begins.Duration().Round(100*time.Millisecond))
 	if s.Steps {
 		b.WriteString("This clock is stepped then.\n")
 	} else {
@@ -65,7 +65,7 @@ func showSetting(s control.Setting) string {
 	fmt.Fprintf(&b, "Clocks that are slewed take %v, together, until %s.\n",
 		s.Takes.Duration().Round(time.Second), s.Ends.Format(time.RFC3339))
 	if s.Takes.Duration() > longWay {
-		fmt.Fprintf(&b, "That is long: a clock is stepped only on hosts with `step: always`; `meantime set-time --by %v` undoes it.\n",
+		fmt.Fprintf(&b, "That is long: a clock is stepped only on hosts with `step: always`; the same command with --by %v undoes it.\n",
 			-s.By.Duration())
 	}
 	return b.String()
