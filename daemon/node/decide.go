@@ -121,8 +121,9 @@ func (n *Node) keep() {
 		return
 	}
 	l.founded++
-	if l.kept++; len(l.peers) == 0 {
-		l.kept = 0 // the LAN begins with the first that comes
+	l.kept++
+	if len(l.peers) == 0 { // the LAN begins with the first that comes
+		l.kept = 0
 	}
 	l.holding, l.phase, l.spread, l.voters = false, netproto.PhaseKeeping, n.apart(b, mean.In, peers), mean.Count
 	l.judge(n, b, mean, peers, samples)

@@ -52,12 +52,13 @@ func (n *Node) toBeat(at, interval time.Duration) time.Duration {
 // finish notes whether anything more is to come from a peer in this round. When nothing is from anybody, the round of an established LAN is
 // over: what is left of it would only let everybody fall asleep before the Adjust. It stays open for newcomers, whose slots are anywhere.
 func (l *leader) finish(p *peer, done bool, now time.Duration) {
-	if p.done != done {
-		p.done = done
-		if l.left++; done {
-			l.left -= 2
-		}
+	switch {
+	case done && !p.done:
+		l.left--
+	case !done && p.done:
+		l.left++
 	}
+	p.done = done
 	if done && p.slot != netproto.NoSlot {
 		l.load.took(now-l.reading.at, p.slot)
 	}

@@ -104,13 +104,6 @@ func (w *world) judge(i int, r *record, proves bool, before view, effects []node
 		kept.id, kept.office, kept.master = before.id, before.office, before.master
 	case netproto.KindReply:
 		kept.term, kept.obeyed = after.term, after.obeyed
-		if after.rounds > before.rounds { // the last one ends the round of a settled LAN, and each round once
-			if m.applied == r.round {
-				return fmt.Errorf("one round was ended twice")
-			}
-			m.applied, kept = r.round, after
-			kept.id, kept.office, kept.master = before.id, before.office, before.master
-		}
 	case netproto.KindClaim:
 		kept.term, kept.obeyed, kept.office, kept.master = after.term, after.obeyed, after.office, after.master
 		if kept.heard, kept.standing = after.heard, after.standing; !before.office {
