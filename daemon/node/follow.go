@@ -467,7 +467,7 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	})
 }
 
-// wait is for a measurement that is good enough for the one step that this node may make.
+// wait is for a measurement that is good enough to join a LAN by.
 type wait struct {
 	rounds int
 	least  int64 // ns: the smallest bound that was not
@@ -476,20 +476,21 @@ type wait struct {
 // founderRounds is how long a founder waits: its founding has waited already, and only if the Adjust of that was lost it is measured anew.
 const founderRounds = 2
 
-// rough says whether a better measurement (of a smaller bound, ns) is worth waiting for: the clock may be stepped to the first one, and is
-// only slewed after it. Where none is good the wait ends with one that is as good as others, or ends.
+// rough says whether a better measurement (of a smaller bound, ns) is worth waiting for: the clock goes all the way to the first one. It may
+// be stepped there, and is only slewed back; or its daemon was restarted, and it is right. Where none is good the wait ends with one that
+// is as good as others, or ends.
 func (n *Node) rough(bound int64, founder bool) bool {
 	w, most := &n.wait, patientRounds
 	if founder {
 		most = founderRounds
 	}
 	enough := bound <= coarse || w.rounds >= most && bound <= 2*w.least || w.rounds >= 2*most
-	if !n.mayStep || n.cfg.Step == StepNever || enough {
+	if n.together || enough {
 		return false
 	}
 	if w.rounds++; w.rounds == 1 {
 		w.least = bound
-		n.note(Info, "waiting for a better measurement before the clock may be stepped", Attr{"bound", time.Duration(bound)},
+		n.note(Info, "waiting for a better measurement before the clock is moved", Attr{"bound", time.Duration(bound)},
 			Attr{"rounds_at_most", 2 * most})
 	}
 	w.least = min(w.least, bound)

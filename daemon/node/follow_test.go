@@ -260,9 +260,9 @@ func TestStepPolicy(t *testing.T) {
 	}
 }
 
-// Before the one step that it may make a slave waits for a measurement that is good enough to step by, for some rounds. Who may not step, and a
-// founder, whose founding has waited, goes at once.
-func TestTheFirstStepWaitsForAGoodMeasurement(t *testing.T) {
+// Before a slave joins a LAN it waits for a measurement that is good enough, for some rounds, whether its clock is stepped or slewed to it; a
+// founder, whose founding has waited, for two.
+func TestJoiningWaitsForAGoodMeasurement(t *testing.T) {
 	for name, c := range map[string]struct {
 		good   uint32 // from this round on it is measured well
 		change func(*bench)
@@ -273,8 +273,9 @@ func TestTheFirstStepWaitsForAGoodMeasurement(t *testing.T) {
 		"later":         {good: 4, want: 4},
 		"never":         {good: 99, want: patientRounds + 1},
 		"a founder":     {good: 99, entry: netproto.StandingFounder, want: founderRounds + 1},
-		"no step":       {good: 99, change: func(b *bench) { b.node.cfg.Step = StepNever }, want: 1},
-		"stepped":       {good: 99, change: func(b *bench) { b.node.mayStep = false }, want: 1},
+		"no step":       {good: 99, change: func(b *bench) { b.node.cfg.Step = StepNever }, want: patientRounds + 1},
+		"restarted":     {good: 99, change: func(b *bench) { b.node.mayStep = false }, want: patientRounds + 1},
+		"here already":  {good: 99, change: func(b *bench) { b.node.together = true }, want: 1},
 		"founded alone": {good: 99, change: func(b *bench) { b.node.lineage, b.node.synced = 77, true }, want: patientRounds + 1},
 		"slept":         {good: 99, change: func(b *bench) { b.node.wait.rounds = 2 * patientRounds; b.give(Suspended{For: time.Hour}) }, want: patientRounds + 1},
 	} {
@@ -293,7 +294,7 @@ func TestTheFirstStepWaitsForAGoodMeasurement(t *testing.T) {
 					a.Entries[0].Bound = 20_000_000
 				}
 			}))
-			if b.node.together {
+			if b.node.rounds > 0 {
 				took = seq
 			}
 			b.after(time.Second - 100*time.Millisecond)
@@ -305,7 +306,7 @@ func TestTheFirstStepWaitsForAGoodMeasurement(t *testing.T) {
 }
 
 // Where no measurement is good the wait ends with one that is as good as the others were, and not with the next one, however bad.
-func TestTheFirstStepGoesByAnOrdinaryMeasurement(t *testing.T) {
+func TestJoiningGoesByAnOrdinaryMeasurement(t *testing.T) {
 	b := newBench(t, RoleSlave, nil)
 	for seq := uint32(1); seq <= patientRounds+3; seq++ {
 		nonce := b.exchange(seq)
