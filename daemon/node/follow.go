@@ -476,9 +476,9 @@ type wait struct {
 // founderRounds is how long a founder waits: its founding has waited already, and only if the Adjust of that was lost it is measured anew.
 const founderRounds = 2
 
-// rough says whether a better measurement (of a smaller bound, ns) is worth waiting for: the clock goes all the way to the first one. It may
-// be stepped there, and is only slewed back; or its daemon was restarted, and it is right. Where none is good the wait ends with one that
-// is as good as others, or ends.
+// rough says whether a better measurement (of a smaller bound, ns) is worth waiting for: the clock goes all the way to the first one. It
+// may be stepped there, and is only slewed back; or its daemon was restarted, and it is right. Where none is good the wait ends with one
+// that is as good as others, or ends.
 func (n *Node) rough(bound int64, founder bool) bool {
 	w, most := &n.wait, patientRounds
 	if founder {
