@@ -109,8 +109,16 @@ func instead(key string) string {
 		}
 	}
 	names := known(prefix)
-	best, least := "", 2*min(3, 1+len(name)/3) // a word of three letters has too many neighbours
-	written := normal(name)
+	if best := Nearest(name, names); best != "" {
+		return best
+	}
+	return "one of " + strings.Join(names, ", ")
+}
+
+// Nearest is the name that was meant by one that was written, "" where none is near.
+func Nearest(written string, names []string) string {
+	best, least := "", 2*min(3, 1+len(written)/3) // a word of three letters has too many neighbours
+	written = normal(written)
 	for _, candidate := range names {
 		d := 2 * distance(written, normal(candidate))
 		if !strings.HasPrefix(candidate, written[:min(1, len(written))]) { // the first letter is seldom the wrong one
@@ -120,10 +128,7 @@ func instead(key string) string {
 			best, least = candidate, d
 		}
 	}
-	if best != "" {
-		return best
-	}
-	return "one of " + strings.Join(names, ", ")
+	return best
 }
 
 // normal undoes the usual ways of writing a key in another house style.

@@ -217,8 +217,13 @@ func unknownCommand(parent *cobra.Command, name string) error {
 	return usageError{err, parent.CommandPath()}
 }
 
-// flagError says what a flag takes, where its value is the trouble; cobra would quote strconv instead.
-func flagError(_ *cobra.Command, err error) error {
+// flagError says which flag may be meant by one that there is not, and what a flag takes, where its value is the trouble; cobra would
+// quote strconv instead.
+func flagError(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		return unknownFlag(c, unknown)
+	}
 	var invalid *pflag.InvalidValueError
 	if !errors.As(err, &invalid) {
 		return err
@@ -232,6 +237,23 @@ func flagError(_ *cobra.Command, err error) error {
 	}
 	_, usage := pflag.UnquoteUsage(flag)
 	return fmt.Errorf("--%s: %q cannot be taken; write the %s", flag.Name, invalid.GetValue(), usage)
+}
+
+// unknownFlag says that a command has no such flag, and which one may be meant.
+func unknownFlag(c *cobra.Command, err *pflag.NotExistError) error {
+	if err.GetSpecifiedShortnames() != "" {
+		return err
+	}
+	var names []string
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	if near := configs.Nearest(err.GetSpecifiedName(), names); near != "" {
+		return fmt.Errorf("%w, did you mean --%s?", err, near)
+	}
+	return err
 }
 
 // newHelpCommand is cobra's help, except that an unknown topic is an error.

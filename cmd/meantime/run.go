@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,14 +27,15 @@ var runDaemon = func(ctx context.Context, config configs.Config, host service.Ho
 var runFlags = []struct {
 	flag, key, usage string
 	toggle           bool
+	path             bool // from where the command is given
 }{
 	{flag: "role", key: "role", usage: "what this node does, the `role`: auto, slave or master"},
 	{flag: "interface", key: "interfaces", usage: "network interface `name` to use; may be repeated"},
 	{flag: "poll", key: "poll", usage: "`time` between two polls, such as 1s"},
-	{flag: "key-file", key: "key_file", usage: "`file` with the LAN's keys, as `meantime key new` makes it"},
+	{flag: "key-file", key: "key_file", usage: "`file` with the LAN's keys, as `meantime key new` makes it", path: true},
 	{flag: "insecure", key: "insecure", usage: "use no key: obey packets that nothing authenticates", toggle: true},
-	{flag: "state-dir", key: "state_dir", usage: "`folder` for id, term and drift"},
-	{flag: "control", key: "control", usage: "`socket` at which this daemon can be asked how it does"},
+	{flag: "state-dir", key: "state_dir", usage: "`folder` for id, term and drift", path: true},
+	{flag: "control", key: "control", usage: "`socket` at which this daemon can be asked how it does", path: true},
 	{flag: "control-group", key: "control_group", usage: "`group` whose members may ask there, and change nothing"},
 	{flag: "user", key: "user", usage: "`account` that root goes on as, on Linux"},
 	{flag: "confine", key: "confine", usage: "give up what a started daemon does not need; --confine=false to debug it", toggle: true},
@@ -95,6 +97,11 @@ func overrides(flags *pflag.FlagSet) []configs.Override {
 		values := []string{flag.Value.String()}
 		if list, ok := flag.Value.(pflag.SliceValue); ok {
 			values = list.GetSlice()
+		}
+		if f.path && values[0] != "" {
+			if whole, err := filepath.Abs(values[0]); err == nil { // else the configuration says what is wrong with it
+				values[0] = whole
+			}
 		}
 		given = append(given, configs.Override{Flag: "--" + f.flag, Key: f.key, Values: values})
 	}

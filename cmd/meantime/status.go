@@ -266,7 +266,11 @@ func (f *facts) clock(s control.Status) {
 	} else {
 		f.add("bound", "%s from LAN time at most", short(s.Bound))
 	}
-	f.add("offset", "%s, being slewed", short(&s.Offset))
+	slewed := ""
+	if s.Offset != 0 {
+		slewed = ", being slewed"
+	}
+	f.add("offset", "%s", short(&s.Offset)+slewed)
 	f.add("frequency", "%+.3f ppm", s.Frequency)
 	others := "none seen"
 	if len(s.Interference) > 0 {

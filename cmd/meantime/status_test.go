@@ -70,7 +70,7 @@ master        none known
 this host     00000000000000a1, role slave
 members       0, of which 0 vote
 bound         not known yet
-offset        0s, being slewed
+offset        0s
 frequency     +0.000 ppm
 interference  none seen
 last poll     none yet
