@@ -77,6 +77,7 @@ type session struct {
 	seq      uint32
 	key      uint32 // of the poll: the replies go out under it
 	poll     netproto.Nonce
+	phase    netproto.Phase
 	turn     bool  // replies of this round are Acked: else one is enough
 	last     bool  // the reply that the last Ack asked for may get none
 	t2       int64 // raw: receipt of the poll
@@ -188,7 +189,7 @@ func (n *Node) onPoll(h netproto.Header, poll netproto.Poll, p Packet) {
 		s.interval = interval // of use to nobody but whoever is obeyed later
 	}
 	s.seq, s.key, s.poll, s.t2, s.kernel = h.Seq, h.KeyID, poll.Nonce, n.clock.raw(p.Stamp), p.Kernel
-	s.replies, s.acked, s.adjusted, s.last = 0, 0, false, false
+	s.replies, s.acked, s.adjusted, s.last, s.phase = 0, 0, false, false, poll.Phase
 	s.turn = netproto.Turn(poll.Turns, s.slot, h.Seq)
 	s.due = n.at.Now + n.slot(s.slot, poll)
 	s.over = n.at.Now + time.Duration(poll.Window)*time.Microsecond + grace/2
@@ -453,8 +454,10 @@ func (n *Node) onEntry(h netproto.Header, a netproto.Adjust, s *session, e *netp
 	if a.Phase != netproto.PhaseKeeping {
 		return
 	}
-	if n.rough(int64(e.Bound), e.Standing == netproto.StandingFounder) {
-		return // before it learns of an order: it belongs to no LAN that the order is for
+	founder := e.Standing == netproto.StandingFounder
+	founding := founder && s.phase == netproto.PhaseGathering // its own delta, by the best that the gathering had
+	if !founding && n.rough(int64(e.Bound), founder) {
+		return // before it learns of an order, which it would carry out on a timescale that is not the LAN's yet
 	}
 	epoch := s.measured()
 	n.learn(a.Move, h.Lineage)
@@ -473,7 +476,8 @@ type wait struct {
 	least  int64 // ns: the smallest bound that was not
 }
 
-// founderRounds is how long a founder waits: its founding has waited already, and only if the Adjust of that was lost it is measured anew.
+// founderRounds is how long a founder waits that the Adjust of its founding did not reach, and which is measured anew: less than others,
+// since it has a vote to give.
 const founderRounds = 2
 
 // rough says whether a better measurement (of a smaller bound, ns) is worth waiting for: the clock goes all the way to the first one. It

@@ -261,23 +261,26 @@ func TestStepPolicy(t *testing.T) {
 }
 
 // Before a slave joins a LAN it waits for a measurement that is good enough, for some rounds, whether its clock is stepped or slewed to it; a
-// founder, whose founding has waited, for two.
+// founder for two, and not for what its founding tells it, which goes by the best that there was.
 func TestJoiningWaitsForAGoodMeasurement(t *testing.T) {
 	for name, c := range map[string]struct {
 		good   uint32 // from this round on it is measured well
 		change func(*bench)
 		entry  netproto.Standing
-		want   uint32 // the round in which it takes LAN time
+		phase  netproto.Phase // of the first Poll
+		want   uint32         // the round in which it takes LAN time
 	}{
-		"at once":       {good: 1, want: 1},
-		"later":         {good: 4, want: 4},
-		"never":         {good: 99, want: patientRounds + 1},
-		"a founder":     {good: 99, entry: netproto.StandingFounder, want: founderRounds + 1},
-		"no step":       {good: 99, change: func(b *bench) { b.node.cfg.Step = StepNever }, want: patientRounds + 1},
-		"restarted":     {good: 99, change: func(b *bench) { b.node.mayStep = false }, want: patientRounds + 1},
-		"here already":  {good: 99, change: func(b *bench) { b.node.together = true }, want: 1},
-		"founded alone": {good: 99, change: func(b *bench) { b.node.lineage, b.node.synced = 77, true }, want: patientRounds + 1},
-		"slept":         {good: 99, change: func(b *bench) { b.node.wait.rounds = 2 * patientRounds; b.give(Suspended{For: time.Hour}) }, want: patientRounds + 1},
+		"at once":           {good: 1, want: 1},
+		"later":             {good: 4, want: 4},
+		"never":             {good: 99, want: patientRounds + 1},
+		"a founder":         {good: 99, entry: netproto.StandingFounder, want: founderRounds + 1},
+		"at its founding":   {good: 99, entry: netproto.StandingFounder, phase: netproto.PhaseGathering, want: 1},
+		"beside a founding": {good: 99, entry: netproto.StandingNewcomer, phase: netproto.PhaseGathering, want: patientRounds + 1},
+		"no step":           {good: 99, change: func(b *bench) { b.node.cfg.Step = StepNever }, want: patientRounds + 1},
+		"restarted":         {good: 99, change: func(b *bench) { b.node.mayStep = false }, want: patientRounds + 1},
+		"here already":      {good: 99, change: func(b *bench) { b.node.together = true }, want: 1},
+		"founded alone":     {good: 99, change: func(b *bench) { b.node.lineage, b.node.synced = 77, true }, want: patientRounds + 1},
+		"slept":             {good: 99, change: func(b *bench) { b.node.wait.rounds = 2 * patientRounds; b.give(Suspended{For: time.Hour}) }, want: patientRounds + 1},
 	} {
 		b := newBench(t, RoleSlave, nil)
 		if c.change != nil {
@@ -285,7 +288,11 @@ func TestJoiningWaitsForAGoodMeasurement(t *testing.T) {
 		}
 		took := uint32(0)
 		for seq := uint32(1); seq <= 12 && took == 0; seq++ {
-			nonce := b.exchange(seq)
+			phase := netproto.PhaseKeeping
+			if seq == 1 && c.phase != 0 {
+				phase = c.phase
+			}
+			nonce := b.exchangeIn(seq, phase)
 			b.packet(masterAddr, adjustOf(seq, nonce, time.Second, func(_ *netproto.Header, a *netproto.Adjust) {
 				if c.entry != 0 {
 					a.Entries[0].Standing = c.entry
@@ -296,6 +303,8 @@ func TestJoiningWaitsForAGoodMeasurement(t *testing.T) {
 			}))
 			if b.node.rounds > 0 {
 				took = seq
+			} else if s := b.node.Status().State; s != StateJoining {
+				t.Errorf("%s: %s while it waits", name, s)
 			}
 			b.after(time.Second - 100*time.Millisecond)
 		}

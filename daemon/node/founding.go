@@ -12,7 +12,8 @@ const (
 	// quietRounds without a new face end the gathering before FoundWait does.
 	quietRounds = 3
 	// coarse (ns) is the bound from which a founding waits for a better measurement, for patientRounds without a new face at most. Two of
-	// ten LANs of starved kernels were founded with one clock 18 ms wrong, which took 36 s to slew off.
+	// ten LANs of starved kernels were founded with one clock 18 ms wrong, which took 36 s to slew off. Eight half rounds are as long as hosts
+	// that start many programs at once were seen to be busy, and a person's patience.
 	coarse        = 1_000_000
 	patientRounds = 8
 )
@@ -28,7 +29,7 @@ func (n *Node) gather() {
 		l.quiet = 0
 	}
 	lineage := l.majority()
-	waits := l.quiet < quietRounds || l.missing() || l.divided(n) || lineage == 0 && l.rough(n.at.Raw)
+	waits := l.quiet < quietRounds || l.missing() || l.divided(n) || l.rough(n.at.Raw)
 	if waits && n.at.Now < l.gatherEnd {
 		return
 	}
@@ -48,7 +49,8 @@ func (l *leader) missing() bool {
 	return l.share(func(p *peer) bool { return !p.heard || !p.measured() })
 }
 
-// rough says whether members were measured too badly so far to set their clocks by, and a better measurement is worth waiting for.
+// rough says whether members were measured too badly so far to set their clocks by, or this master's by theirs where they have their time,
+// and a better measurement is worth waiting for.
 func (l *leader) rough(raw int64) bool {
 	return l.quiet < patientRounds && l.share(func(p *peer) bool {
 		return p.gathered.sample.Bound > coarse || p.gathered.aged(raw).Bound > 2*coarse

@@ -335,6 +335,30 @@ func TestRestartedMasterResumes(t *testing.T) {
 	}
 }
 
+// It waits for a good measurement before it takes its members' time: its clock may have it already.
+func TestRestartedMasterWaitsForAGoodMeasurement(t *testing.T) {
+	for better, want := range map[int]int{1: 4, 6: 6, 99: patientRounds + 1} {
+		b := newBench(t, RoleMaster, func(c *Config) { c.MayStep = false })
+		f := following(2, 3, 4)
+		for i := range f {
+			f[i].lineage, f[i].flags, f[i].term = 42, netproto.FlagVoter, 6
+		}
+		rounds := 0
+		for b.node.Status().State != StateKeeping && rounds < 30 {
+			rounds++
+			for i := range f {
+				if f[i].stretch = 0; rounds < better {
+					f[i].stretch = 40 * time.Millisecond
+				}
+			}
+			b.round(f...)
+		}
+		if rounds != want {
+			t.Errorf("measured well from round %d on: resumed in round %d, want %d", better, rounds, want)
+		}
+	}
+}
+
 // firstPoll lets a master take office, unopposed, and returns its first poll.
 func (b *bench) firstPoll() ([]netproto.Header, []netproto.Poll) {
 	b.t.Helper()

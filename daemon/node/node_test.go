@@ -192,8 +192,15 @@ func pollOf(seq uint32, change func(*netproto.Header, *netproto.Poll)) []byte {
 // exchange plays a whole round with a slave: Poll, its Reply, the Ack. It returns the Reply's nonce.
 func (b *bench) exchange(seq uint32) netproto.Nonce {
 	b.t.Helper()
+	return b.exchangeIn(seq, netproto.PhaseKeeping)
+}
+
+// exchangeIn is exchange in a phase of the master's.
+func (b *bench) exchangeIn(seq uint32, phase netproto.Phase) netproto.Nonce {
+	b.t.Helper()
 	end := b.now + 100*time.Millisecond
-	_, rs := replies(b.t, b.packet(masterAddr, pollOf(seq, nil))) // a slot of 0 is at once
+	poll := pollOf(seq, func(_ *netproto.Header, p *netproto.Poll) { p.Phase = phase })
+	_, rs := replies(b.t, b.packet(masterAddr, poll)) // a slot of 0 is at once
 	for len(rs) == 0 && b.now < end {
 		_, rs = replies(b.t, b.after(5*time.Millisecond))
 	}

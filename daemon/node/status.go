@@ -71,7 +71,7 @@ func (n *Node) Status() Status {
 	if n.lead != nil {
 		n.lead.fill(&s)
 	} else {
-		n.follow.fill(&s, n.synced)
+		n.follow.fill(&s, n.together)
 	}
 	if n.panic {
 		s.State = StatePanic
@@ -98,7 +98,7 @@ func (l *leader) fill(s *Status) {
 	}
 }
 
-func (f *follower) fill(s *Status, synced bool) {
+func (f *follower) fill(s *Status, together bool) {
 	s.Members, s.Voters, s.Spread = f.members, f.voters, f.spread
 	if f.master == nil {
 		s.State = StateListening
@@ -109,7 +109,7 @@ func (f *follower) fill(s *Status, synced bool) {
 	switch {
 	case f.holdover:
 		s.State = StateHoldover
-	case synced:
+	case together:
 		s.State = StateFollowing
 	default:
 		s.State = StateJoining

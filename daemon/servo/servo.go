@@ -205,7 +205,7 @@ func (s *Servo) Jump(raw, delta, bound int64) {
 }
 
 // Join moves the timescale to a LAN's time, delta (ns) away as was measured to ± bound (ns). It is Jump, but that the measurement is the
-// first point of the fit: it was waited for. A jump may have been a measurement's fault, which the next one alone can tell.
+// first point of the fit, as good as its bound says. A jump may have been a measurement's fault, which the next one alone can tell.
 func (s *Servo) Join(raw, delta, bound int64) {
 	s.Jump(raw, delta, bound)
 	s.points = push(s.points, point{raw: raw, time: s.line.Time, bound: s.bound})

@@ -25,7 +25,7 @@ var mutants = []mutant{
 	},
 	{
 		"an Adjust shows a nonce of the round (8.12)", "follow.go",
-		"if s.shown(e.Nonce) < 0 {", "if false {", "a newcomer's restart within a round", "rounds 0 -> 1",
+		"if s.shown(e.Nonce) < 0 {", "if false {", "a newcomer's restart within a round", "obeyed 0 -> 1",
 	},
 	{
 		"a round's Adjust is taken once (8.12)", "follow.go",
