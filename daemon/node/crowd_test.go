@@ -16,6 +16,7 @@ type crowd struct {
 	tb      testing.TB
 	node    *Node
 	now     time.Duration
+	wire    time.Duration  // that a packet is under way
 	ring    *netproto.Ring // of the slaves
 	key     uint32
 	members []extra
@@ -59,7 +60,7 @@ type extra struct {
 func newCrowd(tb testing.TB, size int, key byte) *crowd {
 	tb.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
-	c := &crowd{tb: tb, data: make([]byte, 0, netproto.MaxPacket)}
+	c := &crowd{tb: tb, wire: wire, data: make([]byte, 0, netproto.MaxPacket)}
 	cfg := Config{
 		ID: 1, Start: 10, Group: group, Role: RoleMaster, Priority: 100, Interval: time.Second, MaxSkew: time.Hour, MaxSlew: 500e-6,
 		FoundWait: 10 * time.Second, Random: rng.Uint64,
@@ -151,7 +152,7 @@ func (c *crowd) write(m *extra, repeat uint8) {
 	h := netproto.Header{
 		Group: group, Sender: m.id, Start: 7, Seq: c.poll.Seq, Lineage: c.poll.Lineage, Term: c.poll.Term, Flags: flags,
 	}
-	t2 := netproto.Stamp(wallStart + int64(c.polled+wire))
+	t2 := netproto.Stamp(wallStart + int64(c.polled+c.wire))
 	t3 := netproto.Stamp(wallStart + int64(c.now))
 	r := netproto.Reply{
 		Echo: c.body.Nonce, Nonce: m.nonce, T2: t2, T3: t3, Rate: m.rate, Bound: 5000, Priority: 100, Pace: 500_000,
@@ -193,7 +194,7 @@ func (c *crowd) hear(m *extra) {
 
 // step is how long a packet is under way: so short that a round's fit into any window.
 func (c *crowd) step() time.Duration {
-	return min(wire, leastWindow/time.Duration(8*len(c.members)))
+	return min(c.wire, leastWindow/time.Duration(8*len(c.members)))
 }
 
 // close has the master end its round.

@@ -11,11 +11,13 @@ const (
 	// exchanges is how many exchanges a round asks of each slave, that of Poll and Reply included. The first wakes the slave; the ones after
 	// it, back to back, find it awake (DESIGN.md, "Two exchanges").
 	exchanges = 3
-	// fewExchanges are enough where kernels took all stamps and the sample is as good as usual, but for alike (ns): another one would
-	// say the same, and cost the slave a packet each way (DESIGN.md, "What an idle node costs"). With 20 µs, clocks on virtual cables were
-	// 3 µs apart instead of 0.4: one leg was always longer.
+	// fewExchanges are enough where kernels took all stamps and the sample is as good as usual, but for alike (ns), and no more than that part
+	// (its inverse) of what is usual: another one would say the same, and cost the slave a packet each way (DESIGN.md, "What an idle node
+	// costs"). With 20 µs, clocks on virtual cables were 3 µs apart instead of 0.4: one leg was always longer. Where all legs take 2 µs
+	// together, 2 µs more was anything, and clocks were 1.0 µs apart instead of 0.7.
 	fewExchanges = 2
 	alike        = 2_000
+	alikeShare   = 4
 	// mostExchanges is how many it asks of a slave whose samples of this round are all worse than usual by more than enough (ns): more
 	// tries are worth their packets only there.
 	mostExchanges = 8
@@ -428,7 +430,7 @@ func (p *peer) wanted() int {
 	switch usual := p.filter.Usual(); {
 	case !ok:
 		return mostExchanges
-	case p.stamps && p.filter.Full() && s.Bound-alike <= usual:
+	case p.stamps && p.filter.Full() && s.Bound-min(alike, usual/alikeShare) <= usual:
 		return fewExchanges
 	case s.Bound-enough > usual:
 		return mostExchanges
