@@ -118,6 +118,9 @@ func holdState(cfg configs.Config, log *slog.Logger) (st *state, leave func() er
 	if st, err = openState(stateDir(cfg), log); err != nil {
 		return nil, nil, err
 	}
+	if cfg.DryRun {
+		st.boot = newID().String() // a virtual clock begins anew with each start
+	}
 	leave, err = lockState(st.dir)
 	return st, leave, err
 }

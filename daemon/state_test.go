@@ -12,6 +12,7 @@ import (
 
 	"meantime/configs"
 	"meantime/netproto"
+	"meantime/sysclock"
 )
 
 // openLogged opens a state directory and returns what was logged.
@@ -239,6 +240,28 @@ func TestMayStep(t *testing.T) {
 	s.synchronised(log)
 	if again, _ := openLogged(t, s.dir); again.mayStep() {
 		t.Error("after a restart of the daemon the clock may be stepped")
+	}
+}
+
+// A virtual clock begins anew with its daemon: it may be stepped at each start, and says nothing of the host's own clock.
+func TestADryRunMayStepAtEachStart(t *testing.T) {
+	cfg := configs.Default()
+	cfg.StateDir = t.TempDir()
+	log := slog.New(slog.DiscardHandler)
+	boot, _ := sysclock.BootID()
+	for _, dry := range []bool{true, true, false} {
+		cfg.DryRun = dry
+		s, leave, err := holdState(cfg, log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if may := s.mayStep(); may != (dry || boot != "") {
+			t.Errorf("a start with dry run %v may step: %v", dry, may)
+		}
+		s.synchronised(log)
+		if err := leave(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
