@@ -65,6 +65,9 @@ func sample(f *field) string {
 	if f.list {
 		return name + ": [" + strings.Join(values, ", ") + "]"
 	}
+	if f.kind == boolean {
+		return name + ": true or " + name + ": false"
+	}
 	return name + ": " + values[0] + ", or the like"
 }
 

@@ -152,7 +152,7 @@ func (p *parser) root(node *yaml.Node) {
 	case node.Kind == yaml.ScalarNode && node.Tag == "!!null" && node.Value == "":
 		// Nothing but "---": an empty document.
 	default:
-		p.add(node.Line, "", "the file holds "+nature(node)+" instead of keys", onePerLine)
+		p.add(node.Line, "", "the file holds "+nature(node)+" instead of settings", onePerLine)
 	}
 }
 
@@ -192,8 +192,8 @@ func (p *parser) pair(name, value *yaml.Node, key string) {
 	case section && value.Kind == yaml.MappingNode:
 		p.mapping(value, key+".")
 	case section:
-		p.add(name.Line, key, "it holds "+nature(value)+" instead of keys",
-			"its keys ("+strings.Join(known(key+"."), ", ")+") indented below it")
+		p.add(name.Line, key, "it holds "+nature(value)+" instead of settings",
+			"its settings ("+strings.Join(known(key+"."), ", ")+") indented below it")
 	case f.list:
 		p.sequence(name.Line, value, f)
 	default:
