@@ -63,21 +63,11 @@ func startGuest(work string, order *Order, own *GuestOrder, i int) (*guest, erro
 		g.cmd.Args = append(g.cmd.Args, "ubd0="+filepath.Join(g.dir, fileDisk)+","+filepath.Join(work, fileDisk))
 	}
 	g.cmd.Stdout, g.cmd.Stderr = console, console
-	g.cmd.Env = []string{"HOME=" + work, "PATH=" + os.Getenv("PATH")}
-	if !order.Plan.Straight {
-		ring := filepath.Join(g.dir, fileRing)
-		if err := os.WriteFile(ring, make([]byte, ringSize), 0o644); err != nil {
-			return nil, err
-		}
-		g.cmd.Env = append(g.cmd.Env, bend(order.Plan.Nodes[i], filepath.Join(work, filePreload), ring)...)
-		if wander := order.Plan.Wander; wander > 0 {
-			path := filepath.Join(g.dir, fileWalk)
-			if err := draw(order.Plan.Seed, g.node, wander, hardLimit(&order.Plan)).write(path); err != nil {
-				return nil, err
-			}
-			g.cmd.Env = append(g.cmd.Env, "MEANTIME_LAB_WALK="+path)
-		}
+	env, err := g.bend(work, &order.Plan)
+	if err != nil {
+		return nil, err
 	}
+	g.cmd.Env = append(env, "HOME="+work, "PATH="+os.Getenv("PATH"))
 	start := g.cmd.Start
 	if order.Plan.Realtime {
 		start = func() error { return startFirst(g.cmd) }
@@ -92,13 +82,26 @@ func startGuest(work string, order *Order, own *GuestOrder, i int) (*guest, erro
 	return g, nil
 }
 
-// bend is the environment that gives a kernel its oscillator.
-func bend(node NodePlan, preload, ring string) []string {
-	return []string{
-		"LD_PRELOAD=" + preload,
-		"MEANTIME_LAB_PPM=" + strconv.FormatFloat(node.PPM, 'f', -1, 64),
-		"MEANTIME_LAB_RING=" + ring,
+// bend is the environment by which a kernel's oscillator goes its own way, with the files that it names.
+func (g *guest) bend(work string, plan *Plan) ([]string, error) {
+	env := []string{"LD_PRELOAD=" + filepath.Join(work, filePreload)}
+	if plan.Straight {
+		return append(env, "MEANTIME_LAB_STRAIGHT=1"), nil
 	}
+	ring := filepath.Join(g.dir, fileRing)
+	if err := os.WriteFile(ring, make([]byte, ringSize), 0o644); err != nil {
+		return nil, err
+	}
+	ppm := plan.Nodes[g.node-1].PPM
+	env = append(env, "MEANTIME_LAB_PPM="+strconv.FormatFloat(ppm, 'f', -1, 64), "MEANTIME_LAB_RING="+ring)
+	if plan.Wander > 0 {
+		path := filepath.Join(g.dir, fileWalk)
+		if err := draw(plan.Seed, g.node, plan.Wander, hardLimit(plan)).write(path); err != nil {
+			return nil, err
+		}
+		env = append(env, "MEANTIME_LAB_WALK="+path)
+	}
+	return env, nil
 }
 
 // guestOrder is what node i+1 is to do.

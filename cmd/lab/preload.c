@@ -5,9 +5,10 @@
 // Such a kernel takes its time from libc only: CLOCK_MONOTONIC is its clocksource. Answering it here gives the
 // kernel an oscillator of its own, and nothing else of the machine is touched.
 //
-//	MEANTIME_LAB_PPM   rate error of the oscillator
-//	MEANTIME_LAB_RING  file of RING_SIZE entries, mapped: when the kernel last read its clocksource
-//	MEANTIME_LAB_WALK  file of a struct walk, mapped: how the oscillator strays; none: it does not
+//	MEANTIME_LAB_STRAIGHT  if it is there, the kernel keeps the machine's clock
+//	MEANTIME_LAB_PPM       rate error of the oscillator
+//	MEANTIME_LAB_RING      file of RING_SIZE entries, mapped: when the kernel last read its clocksource
+//	MEANTIME_LAB_WALK      file of a struct walk, mapped: how the oscillator strays; none: it does not
 //
 // The ring is for the truth. A program in such a kernel needs 40 µs for a system call, unevenly before and after
 // the clock is read: brackets around the call leave 20 µs open. The same reading bracketed here, where the
@@ -54,6 +55,7 @@ struct walk {
 static int (*real_gettime)(clockid_t, struct timespec *);
 static int64_t start; // where the bend begins, so that the product below stays small and exact
 static double rate;
+static int straight;
 static struct reading *ring; // NULL: none asked for
 static unsigned next_reading;
 static struct walk *walk; // NULL: none asked for
@@ -115,6 +117,7 @@ static void prepare(void)
 	const char *ppm = getenv("MEANTIME_LAB_PPM");
 	struct timespec now;
 
+	straight = getenv("MEANTIME_LAB_STRAIGHT") != NULL;
 	rate = ppm ? strtod(ppm, NULL) * 1e-6 : 0;
 	next(CLOCK_MONOTONIC_RAW, &now);
 	start = nanoseconds(&now);
@@ -134,7 +137,7 @@ int clock_gettime(clockid_t clock, struct timespec *t)
 
 	if (!__atomic_load_n(&real_gettime, __ATOMIC_ACQUIRE))
 		prepare();
-	if (clock != CLOCK_MONOTONIC)
+	if (clock != CLOCK_MONOTONIC || straight)
 		return real_gettime(clock, t);
 	// The machine's own clock may be steered while the lab runs; its raw oscillator is not.
 	r.before = counter();
