@@ -77,11 +77,11 @@ type session struct {
 	seq      uint32
 	key      uint32 // of the poll: the replies go out under it
 	poll     netproto.Nonce
-	phase    netproto.Phase
-	turn     bool  // replies of this round are Acked: else one is enough
-	last     bool  // the reply that the last Ack asked for may get none
-	t2       int64 // raw: receipt of the poll
-	kernel   bool  // every receive stamp of this round is the kernel's
+	phase    netproto.Phase // as the poll told it
+	turn     bool           // replies of this round are Acked: else one is enough
+	last     bool           // the reply that the last Ack asked for may get none
+	t2       int64          // raw: receipt of the poll
+	kernel   bool           // every receive stamp of this round is the kernel's
 	due      time.Duration
 	over     time.Duration // end of the window: a reply sent after that is not waited for
 	sent     [maxRepeats]sending

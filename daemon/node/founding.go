@@ -12,8 +12,8 @@ const (
 	// quietRounds without a new face end the gathering before FoundWait does.
 	quietRounds = 3
 	// coarse (ns) is the bound from which a founding waits for a better measurement, for patientRounds without a new face at most. Two of
-	// ten LANs of starved kernels were founded with one clock 18 ms wrong, which took 36 s to slew off. Eight half rounds are as long as hosts
-	// that start many programs at once were seen to be busy, and a person's patience.
+	// ten LANs of starved kernels were founded with one clock 18 ms wrong, which took 36 s to slew off. Eight rounds, half
+	// ones in small LANs, are what whoever starts a LAN may still wait for.
 	coarse        = 1_000_000
 	patientRounds = 8
 )

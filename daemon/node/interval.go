@@ -17,9 +17,9 @@ func (l *leader) setInterval(n *Node) {
 	if !l.untroubled(n) {
 		if l.interval > n.cfg.Interval {
 			n.note(Info, "polling at the shortest interval again", Attr{"poll", n.cfg.Interval})
-			l.pollAt = min(l.pollAt, n.at.Now+n.cfg.Interval)
 		}
-		l.interval, l.calm = n.cfg.Interval, 0
+		l.pollSoon(n)
+		l.calm = 0
 		return
 	}
 	if l.calm++; l.calm < calmRounds || l.interval >= n.cfg.Longest {
